@@ -1,0 +1,46 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help run test lint format bench lock clean
+
+help:  ## Show the verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: $(READY)  ## Start everything, ingest a real call, print its turns from ClickHouse, serve until Ctrl-C
+	@$(BIN)/mise-voice run
+
+test: $(READY)  ## Run every test (real Kafka, real ClickHouse engine)
+	@$(BIN)/python -m pytest
+
+lint: $(READY)  ## Format check, ruff, mypy --strict, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## Format the code and fix what ruff can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## Measure every stage; tables on screen, JSON under bench/results/
+	@$(BIN)/python -m bench
+
+lock:  ## Pin the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
+		--no-header --quiet --upgrade --output-file requirements.lock
+
+clean:  ## Remove the environment, caches and local data
+	rm -rf $(VENV) .mise-voice .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results dist
+
+# Installed once; again when what is to be installed has changed.
+$(READY): pyproject.toml requirements.lock deploy/embedded/kafka.lock
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; name another: make PYTHON=python3.12")'
+	@echo "Installing into $(VENV) (about a minute the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable .
+	@echo "Fetching Apache Kafka"
+	@$(BIN)/python -m deploy.embedded.kafka fetch
+	@touch $(READY)

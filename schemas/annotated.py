@@ -1,0 +1,105 @@
+"""Annotated records: what the calls stage says of turns, events and whole calls."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from schemas.event import ReceivedEvent
+from schemas.measured import MeasuredTurn
+from schemas.turn import Role
+
+OverlapKind = Literal["between", "within"]
+OverlapClass = Literal["interruption", "backchannel", "overlap"]
+CallState = Literal["open", "closed"]
+
+Version = Annotated[
+    int,
+    Meta(
+        description="Rises with every change of the row: topic epoch, offset in turns.measured, closed (see identity)."
+    ),
+]
+OpenedAt = Annotated[
+    int,
+    Meta(description="Epoch ms at which the call's first record was received; tells apart calls that reuse a call_id."),
+]
+
+
+class Overlap(Struct, frozen=True, rename={"class_": "class"}):
+    """Two participants speaking at once. Definitions: docs/dialogue.md."""
+
+    overlapper: Annotated[str, Meta(description="Who started later.")]
+    overlapped: Annotated[str, Meta(description="Who was speaking already.")]
+    started_at: Annotated[int, Meta(description="Epoch ms.")]
+    duration_ms: int
+    kind: Annotated[OverlapKind, Meta(description="between: the overlapper goes on after the overlapped; else within.")]
+    class_: Annotated[OverlapClass, Meta(description="By the plain rules.")]
+    floor_taken: Annotated[bool, Meta(description="The overlapper goes on alone for 500 ms or more.")]
+    yield_ms: Annotated[
+        int | None,
+        Meta(description="How long the overlapped went on after the overlapper's start; None when within."),
+    ]
+
+
+class AnnotatedTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="record", tag="turn"):
+    """A turn on `turns.annotated`."""
+
+    workspace: str
+    generation: int
+    opened_at: OpenedAt
+    version: Version
+    measured: MeasuredTurn
+    rules: Annotated[str, Meta(description="Version of the dialogue rules.")]
+    overlap_ms: Annotated[int, Meta(description="Time of this turn during which anyone else is active.")] = 0
+    overlaps: Annotated[
+        list[Overlap], Meta(description="Overlaps that start in this turn, its speaker the overlapper.")
+    ] = []
+
+
+class AnnotatedEvent(Struct, frozen=True, kw_only=True, tag_field="record", tag="event"):
+    """A call event on `turns.annotated`."""
+
+    workspace: str
+    generation: int
+    opened_at: OpenedAt
+    version: Version
+    event: ReceivedEvent
+
+
+class ParticipantSummary(Struct, frozen=True):
+    """One participant's share of a call."""
+
+    participant: str
+    role: Role
+    turns: int
+    speech_ms: Annotated[int, Meta(description="Own activity: the union of the participant's turns.")]
+    talk_ratio: Annotated[float | None, Meta(description="speech_ms / sum of speech_ms over participants.")]
+    interruptions_made: int
+    interruptions_received: int
+    backchannels: int
+
+
+class CallSummary(Struct, frozen=True, kw_only=True):
+    """A whole call on `calls.summarised`, emitted whenever a batch changed it."""
+
+    workspace: str
+    generation: int
+    call_id: str
+    opened_at: OpenedAt
+    version: Version
+    state: CallState
+    closed_at: Annotated[int, Meta(description="Epoch ms at which the call closes or closed.")]
+    started_at: Annotated[int | None, Meta(description="First start of a turn, epoch ms; None without turns.")]
+    ended_at: Annotated[int | None, Meta(description="Last end of a turn, epoch ms; None without turns.")]
+    turns: int
+    events: int
+    duration_ms: Annotated[int, Meta(description="Last end minus first start of speech.")]
+    speech_ms: Annotated[int, Meta(description="Time with at least one participant active.")]
+    overlap_ms: Annotated[int, Meta(description="Time with two or more active; three at once count once.")]
+    overlap_ratio: Annotated[float | None, Meta(description="overlap_ms / speech_ms; None without speech.")]
+    silence_ms: Annotated[int, Meta(description="duration_ms - speech_ms.")]
+    interruptions: int
+    backchannels: int
+    participants: list[ParticipantSummary]
+    rules: str

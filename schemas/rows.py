@@ -1,0 +1,129 @@
+"""Rows as they are inserted: one struct a table, one field a column, encoded as JSONEachRow.
+
+Instants are decimal epoch seconds as text, which ClickHouse reads exactly: a bare integer could be seconds or ticks,
+and a JSON number would go through a float.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from schemas.annotated import CallState, OverlapClass, OverlapKind, ParticipantSummary
+from schemas.event import EventType
+from schemas.measured import NotMeasuredReason
+from schemas.turn import AudioFormat, Role
+
+Instant = str
+"""`0946684800.000`: ten digits of seconds at least (fewer would be read as a year), then the column's precision."""
+
+
+def from_ms(ms: int) -> Instant:
+    """Epoch ms for a DateTime64(3) column."""
+    return f"{ms // 1000:010d}.{ms % 1000:03d}"
+
+
+def from_us(us: int) -> Instant:
+    """Epoch µs for a DateTime64(6) column."""
+    return f"{us // 1_000_000:010d}.{us % 1_000_000:06d}"
+
+
+class WordRow(Struct, frozen=True):
+    w: str
+    started_at: Instant
+    ended_at: Instant
+
+
+class SegmentRow(Struct, frozen=True):
+    start_ms: int
+    end_ms: int
+
+
+class OverlapRow(Struct, frozen=True, rename={"class_": "class"}):
+    overlapped: str
+    started_at: Instant
+    duration_ms: int
+    kind: OverlapKind
+    class_: OverlapClass
+    floor_taken: bool
+    yield_ms: int | None
+
+
+class TurnRow(Struct, frozen=True, kw_only=True):
+    """Table `turn_rows`. Identity: (workspace, generation, call_id, opened_at, turn_id)."""
+
+    workspace: str
+    generation: int
+    call_id: str
+    opened_at: Instant
+    turn_id: str
+    version: int
+    participant: str
+    role: Role
+    text: str
+    started_at: Instant
+    ended_at: Instant
+    received_at: Instant
+    content_hash: str
+    language: str | None
+    interrupted: bool | None
+    words: list[WordRow]
+    room_name: str | None
+    room_sid: str | None
+    room_participant_sid: str | None
+    room_connected_at: Instant | None
+    metadata: dict[str, str]
+    audio_blob: str | None
+    audio_format: AudioFormat | None
+    audio_length_differs: bool
+    segments: list[SegmentRow]
+    duration_s: float | None
+    speech_s: float | None
+    level_dbfs: float | None
+    measured: list[str]
+    not_measured_reason: NotMeasuredReason | None
+    features_version: str
+    overlap_ms: int
+    overlaps: list[OverlapRow]
+    rules: str
+
+
+class EventRow(Struct, frozen=True, kw_only=True):
+    """Table `event_rows`. Identity: (workspace, generation, call_id, opened_at, event_id)."""
+
+    workspace: str
+    generation: int
+    call_id: str
+    opened_at: Instant
+    event_id: str
+    version: int
+    type: EventType
+    at: Instant
+    participant: str | None
+    data: dict[str, str]
+    received_at: Instant
+    content_hash: str
+
+
+class CallRow(Struct, frozen=True, kw_only=True):
+    """Table `call_rows`. Identity: (workspace, generation, call_id, opened_at)."""
+
+    workspace: str
+    generation: int
+    call_id: str
+    opened_at: Instant
+    version: int
+    state: CallState
+    closed_at: Instant
+    started_at: Instant | None
+    ended_at: Instant | None
+    turns: int
+    events: int
+    duration_ms: int
+    speech_ms: int
+    overlap_ms: int
+    overlap_ratio: float | None
+    silence_ms: int
+    interruptions: int
+    backchannels: int
+    participants: list[ParticipantSummary]
+    rules: str

@@ -1,0 +1,44 @@
+"""The topics: one table, created explicitly before anything uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+MAX_RECORD_BYTES = 2 * 1024 * 1024
+"""`max.message.bytes`: an accepted record (900 kB), its features and its annotations, or its dead letter in base64."""
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """One topic.
+
+    partitioned_by_call : has the pipeline's partition count, and a call's records stand in the partition that its key
+        gives (so call c is in the same partition number everywhere); otherwise the topic has one partition.
+    retention_ms : how long records are kept; None is for ever (only the newest of a key when `compact`).
+    """
+
+    name: str
+    holds: str
+    retention_ms: int | None
+    partitioned_by_call: bool = True
+    cleanup: Literal["delete", "compact"] = "delete"
+
+
+RECEIVED = TopicSpec("turns.received", "ReceivedTurn | ReceivedEvent, from the gateway", 35 * DAY_MS)
+MEASURED = TopicSpec("turns.measured", "MeasuredTurn | ReceivedEvent, from the features stage", 35 * DAY_MS)
+ANNOTATED = TopicSpec("turns.annotated", "AnnotatedTurn | AnnotatedEvent, from the calls stage", 7 * DAY_MS)
+SUMMARISED = TopicSpec("calls.summarised", "CallSummary, from the calls stage", 7 * DAY_MS)
+CALL_STATE = TopicSpec("calls.state", "the calls stage's memory of calls", None, cleanup="compact")
+DEAD_LETTERS = TopicSpec("dead-letters", "DeadLetter, from every stage", 90 * DAY_MS, partitioned_by_call=False)
+EPOCHS = TopicSpec(
+    "topic-epochs",
+    "epoch of each topic whose offsets are versions",
+    None,
+    partitioned_by_call=False,
+    cleanup="compact",
+)
+
+TOPICS: tuple[TopicSpec, ...] = (RECEIVED, MEASURED, ANNOTATED, SUMMARISED, CALL_STATE, DEAD_LETTERS, EPOCHS)

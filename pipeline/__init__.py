@@ -1,0 +1,1 @@
+"""What the product does. `audio`, `dsp` and `dialogue` are pure; `gateway`, `storage` and `kafka` are the edges."""

@@ -1,0 +1,187 @@
+"""A call: the set of its turns and events, and what follows from the set.
+
+Records may come in any order, doubled, late or revised; whatever the order, the same set gives the same rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pipeline.dialogue.annotate import NO_OVERLAP, RULES, Annotation, annotate
+from pipeline.dialogue.overlap import OverlapEvent
+from pipeline.dialogue.spurts import Utterance, speech
+from schemas.annotated import (
+    AnnotatedEvent,
+    AnnotatedTurn,
+    CallSummary,
+    Overlap,
+    ParticipantSummary,
+)
+from schemas.event import ReceivedEvent
+from schemas.identity import Position, revision
+from schemas.measured import MeasuredTurn
+from schemas.records import Measured, source
+
+IDLE_MS = 15 * 60 * 1000
+"""A call nobody ended closes this long after its last record was received."""
+
+ENDED_MS = 10 * 1000
+"""A call with `call_ended` among its records closes this long after the last: stragglers of other workers arrive."""
+
+KEPT_MS = 24 * 60 * 60 * 1000
+"""A closed call is kept this long: a record received meanwhile reopens it."""
+
+BEGINNING = Position(0, 0)
+
+RecordId = tuple[str, str]
+"""("turn", turn_id) or ("event", event_id)."""
+
+
+def record_id(record: Measured) -> RecordId:
+    if isinstance(record, MeasuredTurn):
+        return ("turn", record.turn.turn_id)
+    return ("event", record.event_id)
+
+
+def received_ms(record: Measured) -> int:
+    """When the gateway received the record, epoch ms."""
+    return source(record).received_at // 1000
+
+
+@dataclass
+class Call:
+    """One call's records and the annotation of the set, kept up to date by `annotate`.
+
+    opened_at : epoch ms at which the first record to come was received; never changes.
+    closed : whether the closed summary has been emitted for the records as they are.
+    newest : position of the newest record in the set. due : when `Calls.advance` looks at the call next [epoch ms].
+    """
+
+    workspace: str
+    call_id: str
+    opened_at: int
+    records: dict[RecordId, tuple[Measured, Position]] = field(default_factory=dict)
+    closed: bool = False
+    annotation: Annotation | None = None
+    newest: Position = BEGINNING
+    due: int | None = None
+    _received_ms: int = 0
+    _ended_by: set[RecordId] = field(default_factory=set)
+    _utterances: dict[str, Utterance] = field(default_factory=dict)
+
+    def add(self, record: Measured, position: Position) -> bool:
+        """Take the record into the set; False when it is there already, or a newer revision is."""
+        identity = record_id(record)
+        known = self.records.get(identity)
+        if known is not None and revision(source(known[0])) >= revision(source(record)):
+            return False
+        self.records[identity] = (record, position)
+        # Of a set that only grows, or has a record replaced by one received no earlier: so these are kept, not sought.
+        self.newest = max(self.newest, position)
+        self._received_ms = max(self._received_ms, received_ms(record))
+        if isinstance(record, ReceivedEvent):
+            if record.type == "call_ended":
+                self._ended_by.add(identity)
+            else:
+                self._ended_by.discard(identity)
+        else:
+            turn = record.turn
+            utterance = speech(turn.started_at, turn.ended_at, turn.turn_id, turn.participant, turn.text)
+            if utterance is None:
+                self._utterances.pop(turn.turn_id, None)
+            else:
+                self._utterances[turn.turn_id] = utterance
+        return True
+
+    def annotate(self) -> Annotation:
+        """Annotation of the set as it is now; also kept in `annotation`."""
+        self.annotation = annotate(self._utterances.values())
+        return self.annotation
+
+    def closed_at(self) -> int:
+        """Epoch ms at which the call closes, unless a further record is received: a function of the set alone."""
+        return self._received_ms + (ENDED_MS if self._ended_by else IDLE_MS)
+
+
+def annotated_turn(
+    call: Call, annotation: Annotation, turn: MeasuredTurn, version: int, generation: int
+) -> AnnotatedTurn:
+    """The turn with what the call says of it."""
+    said = annotation.turns.get(turn.turn.turn_id, NO_OVERLAP)
+    return AnnotatedTurn(
+        workspace=call.workspace,
+        generation=generation,
+        opened_at=call.opened_at,
+        version=version,
+        measured=turn,
+        rules=RULES,
+        overlap_ms=said.overlap_ms,
+        overlaps=[_overlap(event) for event in said.overlaps],
+    )
+
+
+def annotated_event(call: Call, event: ReceivedEvent, version: int, generation: int) -> AnnotatedEvent:
+    """The event as an event of the call."""
+    return AnnotatedEvent(
+        workspace=call.workspace,
+        generation=generation,
+        opened_at=call.opened_at,
+        version=version,
+        event=event,
+    )
+
+
+def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
+    """The call as a whole, open or closed as `call.closed` says."""
+    turns = [record.turn for record, _ in call.records.values() if isinstance(record, MeasuredTurn)]
+    count = Counter(turn.participant for turn in turns)
+    # A participant's role is that of its latest turn; the tie-break makes it a function of the set.
+    roles = {turn.participant: turn.role for turn in sorted(turns, key=lambda turn: (turn.started_at, turn.turn_id))}
+    return CallSummary(
+        workspace=call.workspace,
+        generation=generation,
+        call_id=call.call_id,
+        opened_at=call.opened_at,
+        version=call.newest.version(closed=call.closed),
+        state="closed" if call.closed else "open",
+        closed_at=call.closed_at(),
+        started_at=min((turn.started_at for turn in turns), default=None),
+        ended_at=max((turn.ended_at for turn in turns), default=None),
+        turns=len(turns),
+        events=len(call.records) - len(turns),
+        duration_ms=annotation.duration_ms,
+        speech_ms=annotation.speech_ms,
+        overlap_ms=annotation.overlap_ms,
+        overlap_ratio=annotation.overlap_ratio,
+        silence_ms=annotation.silence_ms,
+        interruptions=annotation.interruptions,
+        backchannels=annotation.backchannels,
+        participants=[
+            ParticipantSummary(
+                participant=participant,
+                role=roles[participant],
+                turns=count[participant],
+                speech_ms=said.speech_ms,
+                talk_ratio=said.talk_ratio,
+                interruptions_made=said.interruptions_made,
+                interruptions_received=said.interruptions_received,
+                backchannels=said.backchannels,
+            )
+            for participant, said in annotation.participants.items()
+        ],
+        rules=RULES,
+    )
+
+
+def _overlap(event: OverlapEvent) -> Overlap:
+    return Overlap(
+        overlapper=event.overlapper,
+        overlapped=event.overlapped,
+        started_at=event.start,
+        duration_ms=event.duration_ms,
+        kind=event.kind,
+        class_=event.class_,
+        floor_taken=event.floor_taken,
+        yield_ms=event.yield_ms,
+    )

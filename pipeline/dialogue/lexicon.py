@@ -1,0 +1,36 @@
+"""What of a text is words, and the plain rules' backchannel words (English); the list is that of docs/dialogue.md."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_WORDS: Final = 2
+"""Up to this many words may be any words; more have to be in the lexicon [FDB]."""
+
+BACKCHANNELS: Final = frozenset(
+    """
+    yeah yes yep yup ya yah mm mmm mhm mm-hm mm-hmm mmhmm hm hmm uh-huh uhuh uh huh um-hum ah aha oh ooh okay ok okey
+    right alright sure great good cool fine wow really exactly absolutely true i see got it gotcha indeed of course
+    """.split()
+)
+
+_TAG = re.compile(r"\[(?!(?:unintelligible|inaudible|unk)\])[^\[\]]*\]", re.IGNORECASE)
+_EDGE = ".,;:!?\"'()-~…"
+
+
+def without_tags(text: str) -> str:
+    """The text without what is no speech (`[laughter]`); `[unintelligible]`, `[inaudible]` and `[unk]` are words."""
+    return _TAG.sub(" ", text) if "[" in text else text
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words: white-space tokens without tags, edge punctuation stripped, empty ones left out."""
+    stripped = (token.strip(_EDGE) for token in without_tags(text).lower().split())
+    return [word for word in stripped if word]
+
+
+def may_be_backchannel(text: str) -> bool:
+    """Whether the words speak for a backchannel: two at the most, or all of them in the lexicon."""
+    spoken = words(text)
+    return len(spoken) <= MAX_WORDS or all(word in BACKCHANNELS for word in spoken)

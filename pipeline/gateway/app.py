@@ -1,0 +1,251 @@
+"""The gateway's HTTP interface. What is accepted is decided in `accept`, what is published in `publish`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+import structlog
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+
+from pipeline import metrics
+from pipeline.gateway import openapi, problems
+from pipeline.gateway.accept import AcceptedEvent, AcceptedTurn, Limits, accept_event, accept_turn
+from pipeline.gateway.body import read_body
+from pipeline.gateway.idempotency import Answer, Answers
+from pipeline.gateway.keys import KeyRing, Scope
+from pipeline.gateway.publish import Publisher
+from pipeline.settings import Settings
+from pipeline.version import VERSION
+from schemas.codec import decode, encode
+from schemas.errors import Refused, Unavailable
+from schemas.event import CallEvent
+from schemas.http import BatchItem, BatchResult, EventAccepted, TurnAccepted, TurnBatch
+from schemas.turn import Turn
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+_TURN: msgspec.json.Decoder[Turn] = msgspec.json.Decoder(Turn)
+_BATCH: msgspec.json.Decoder[TurnBatch] = msgspec.json.Decoder(TurnBatch)
+_EVENT: msgspec.json.Decoder[CallEvent] = msgspec.json.Decoder(CallEvent)
+
+KEY_HEADER = "Idempotency-Key"
+KEY_CHARACTERS = 256
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it connects to Kafka and the blob store when it starts, and fails to start if it can't."""
+    gateway = Gateway(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with gateway.publisher:
+            yield
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.openapi = lambda: openapi.document(VERSION)  # type: ignore[method-assign]
+    app.add_api_route("/v1/turns", gateway.post_turn, methods=["POST"])
+    app.add_api_route("/v1/turns:batch", gateway.post_batch, methods=["POST"])
+    # `path`: a call_id may hold a slash, sent as %2F.
+    app.add_api_route("/v1/calls/{call_id:path}/events", gateway.post_event, methods=["POST"])
+    app.add_api_route("/healthz", gateway.get_health, methods=["GET"])
+    app.add_api_route("/readyz", gateway.get_ready, methods=["GET"])
+    app.add_api_route("/metrics", gateway.get_metrics, methods=["GET"])
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _bug)
+    return app
+
+
+class Gateway:
+    """The handlers and what they share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.publisher = Publisher(settings)
+        self._keys = KeyRing(settings.keys_file())
+        self._answers = Answers(time.monotonic)
+        self._limits = Limits(
+            text_bytes=settings.gateway_text_bytes,
+            id_bytes=settings.gateway_id_bytes,
+            words=settings.gateway_words,
+            record_bytes=settings.gateway_record_bytes,
+        )
+        self._body_bytes = settings.gateway_body_bytes
+        self._batch_turns = settings.gateway_batch_turns
+
+    async def post_turn(self, request: Request) -> Response:
+        """One turn: 202 once it is durable."""
+
+        async def handle(body: bytes, workspace: str) -> Answer:
+            accepted = _counted("turn", lambda: self._accept(decode(_TURN, body), workspace))
+            await self._publish_one(accepted)
+            record = accepted.record
+            return Answer(HTTPStatus.ACCEPTED, encode(TurnAccepted(record.call_id, record.turn_id)))
+
+        return await self._answer(request, "turns", handle)
+
+    async def post_event(self, request: Request, call_id: str) -> Response:
+        """One call event: 202 once it is durable."""
+
+        async def handle(body: bytes, workspace: str) -> Answer:
+            accepted = _counted(
+                "event",
+                lambda: accept_event(
+                    decode(_EVENT, body),
+                    call_id=call_id,
+                    workspace=workspace,
+                    received_at=_now_us(),
+                    limits=self._limits,
+                ),
+            )
+            await self._publish_one(accepted)
+            record = accepted.record
+            return Answer(HTTPStatus.ACCEPTED, encode(EventAccepted(record.call_id, record.event_id)))
+
+        return await self._answer(request, "events", handle)
+
+    async def post_batch(self, request: Request) -> Response:
+        """Many turns: 207 with a result for each, in the order sent."""
+
+        async def handle(body: bytes, workspace: str) -> Answer:
+            turns = decode(_BATCH, body).turns
+            if len(turns) > self._batch_turns:
+                raise Refused(
+                    f"turns: {len(turns)} turns, at most {self._batch_turns}; send them in several batches",
+                    field="turns",
+                    reason="too_large",
+                )
+            outcomes = [self._accept_item(turn, workspace) for turn in turns]
+            accepted = [outcome for outcome in outcomes if isinstance(outcome, AcceptedTurn)]
+            published = iter(await self.publisher.publish(accepted))
+            results = [
+                _item(outcome, next(published)) if isinstance(outcome, AcceptedTurn) else _refused_item(outcome)
+                for outcome in outcomes
+            ]
+            final = all(item.status != HTTPStatus.SERVICE_UNAVAILABLE for item in results)
+            return Answer(HTTPStatus.MULTI_STATUS, encode(BatchResult(results)), final)
+
+        return await self._answer(request, "turns:batch", handle)
+
+    async def get_health(self) -> Response:
+        """The process lives."""
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    async def get_ready(self) -> Response:
+        """Kafka and the blob store answer."""
+        try:
+            await self.publisher.check()
+        except Unavailable as error:
+            return problems.response(problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "unavailable"))
+        return Response(b'{"status":"ready"}', media_type="application/json")
+
+    async def get_metrics(self) -> Response:
+        """Metrics in Prometheus's text format."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    def _accept(self, turn: Turn, workspace: str) -> AcceptedTurn:
+        return accept_turn(turn, workspace=workspace, received_at=_now_us(), limits=self._limits)
+
+    def _accept_item(self, turn: msgspec.Raw, workspace: str) -> AcceptedTurn | Refused:
+        try:
+            return _counted("turn", lambda: self._accept(decode(_TURN, turn), workspace))
+        except Refused as error:
+            return error
+
+    async def _publish_one(self, accepted: AcceptedTurn | AcceptedEvent) -> None:
+        (error,) = await self.publisher.publish([accepted])
+        if error is not None:
+            raise error
+
+    async def _answer(
+        self, request: Request, route: str, handle: Callable[[bytes, str], Awaitable[Answer]]
+    ) -> Response:
+        started = time.perf_counter()
+        try:
+            workspace = self._workspace(request, "ingest")
+            body = await read_body(request.stream(), request.headers.get("content-encoding"), self._body_bytes)
+            key = _idempotency_key(request)
+            if key is None:
+                answer = await handle(body, workspace)
+            else:
+                place = (workspace, request.url.path, key)
+                answer = await self._answers.once(place, body, lambda: handle(body, workspace))
+            response = Response(answer.body, answer.status, media_type="application/json")
+        except Refused as error:
+            response = problems.response(problems.refused(error))
+        except Unavailable as error:
+            log.warning("publish_failed", route=route, error=str(error))
+            response = problems.response(problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "unavailable"))
+        metrics.REQUESTS.labels(route, response.status_code).inc()
+        metrics.REQUEST_SECONDS.labels(route).observe(time.perf_counter() - started)
+        return response
+
+    def _workspace(self, request: Request, scope: Scope) -> str:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise Refused(
+                "Authorization: expected `Bearer KEY`; make a key with `mise-voice keys create`",
+                field="Authorization",
+                reason="unauthenticated",
+            )
+        found = self._keys.find(key.strip())
+        if found is None:
+            raise Refused(
+                "Authorization: the key is not known; it may be revoked",
+                field="Authorization",
+                reason="unauthenticated",
+            )
+        if scope not in found.scopes:
+            raise Refused(f"Authorization: the key lacks the scope {scope}", field="Authorization", reason="forbidden")
+        return found.workspace
+
+
+def _counted(record: str, accept: Callable[[], T]) -> T:
+    try:
+        return accept()
+    except Refused as error:
+        metrics.REFUSED.labels(record, error.reason).inc()
+        raise
+
+
+def _item(accepted: AcceptedTurn, error: Unavailable | None) -> BatchItem:
+    record = accepted.record
+    if error is None:
+        return BatchItem(status=HTTPStatus.ACCEPTED, call_id=record.call_id, turn_id=record.turn_id)
+    unavailable = problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "unavailable")
+    return BatchItem(status=unavailable.status, call_id=record.call_id, turn_id=record.turn_id, problem=unavailable)
+
+
+def _refused_item(error: Refused) -> BatchItem:
+    refused = problems.refused(error)
+    return BatchItem(status=refused.status, problem=refused)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and not 0 < len(key) <= KEY_CHARACTERS:
+        raise Refused(f"{KEY_HEADER}: {len(key)} characters, expected 1 to {KEY_CHARACTERS}", field=KEY_HEADER)
+    return key
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    """No such path, or not this method."""
+    status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    return problems.response(problems.problem(status, f"{status.phrase}: see /openapi.json", "http"))
+
+
+async def _bug(_: Request, error: Exception) -> Response:
+    """A bug of ours: uvicorn logs it, the client learns that nothing is known to be stored."""
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problems.response(problems.problem(status, f"a bug ({type(error).__name__}); it is logged", "bug"))

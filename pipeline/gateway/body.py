@@ -1,0 +1,40 @@
+"""Reading a request body, inflated where it is gzip, never more of it than the limit."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterable
+
+from schemas.errors import Refused
+
+GZIP = 16 + zlib.MAX_WBITS
+
+
+async def read_body(chunks: AsyncIterable[bytes], encoding: str | None, limit: int) -> bytes:
+    """The body, decoded.
+
+    chunks : as they come from the socket. encoding : the request's Content-Encoding, None, `identity` or `gzip`.
+    Raises Refused: `too_large` as soon as more than `limit` bytes are there after decoding, `encoding` for another
+    encoding, `not_gzip` for a body that is damaged or ends early.
+    """
+    if encoding not in (None, "", "identity", "gzip"):
+        raise Refused(f"Content-Encoding {encoding}: not supported; send gzip or none", reason="encoding")
+    body = bytearray()
+    inflate = zlib.decompressobj(GZIP) if encoding == "gzip" else None
+    async for chunk in chunks:
+        # One byte over the limit is enough to know, however much a bomb would inflate to.
+        body += _inflated(inflate, chunk, limit + 1 - len(body)) if inflate else chunk
+        if len(body) > limit:
+            raise Refused(
+                f"the body is larger than {limit} bytes; send fewer turns or shorter audio", reason="too_large"
+            )
+    if inflate is not None and (not inflate.eof or inflate.unused_data):
+        raise Refused("the gzip body ends early or has bytes after its end", reason="not_gzip")
+    return bytes(body)
+
+
+def _inflated(inflate: zlib._Decompress, chunk: bytes, most: int) -> bytes:
+    try:
+        return inflate.decompress(chunk, most)
+    except zlib.error as error:
+        raise Refused(f"the body is not gzip: {error}", reason="not_gzip") from None

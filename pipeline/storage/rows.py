@@ -1,0 +1,115 @@
+"""From annotated records to rows. Pure: one function a table, one field a column."""
+
+from __future__ import annotations
+
+from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Overlap
+from schemas.codec import encode
+from schemas.rows import CallRow, EventRow, Instant, OverlapRow, SegmentRow, TurnRow, WordRow, from_ms, from_us
+from schemas.turn import ReceivedRoom
+
+NO_ROOM = ReceivedRoom()
+
+
+def turn_row(record: AnnotatedTurn) -> TurnRow:
+    """Row of `turn_rows`."""
+    measured = record.measured
+    turn = measured.turn
+    room = turn.room or NO_ROOM
+    features = measured.features
+    return TurnRow(
+        workspace=record.workspace,
+        generation=record.generation,
+        call_id=turn.call_id,
+        opened_at=from_ms(record.opened_at),
+        turn_id=turn.turn_id,
+        version=record.version,
+        participant=turn.participant,
+        role=turn.role,
+        text=turn.text,
+        started_at=from_ms(turn.started_at),
+        ended_at=from_ms(turn.ended_at),
+        received_at=from_us(turn.received_at),
+        content_hash=turn.content_hash,
+        language=turn.language,
+        interrupted=turn.interrupted,
+        words=[WordRow(word.w, from_ms(word.started_at), from_ms(word.ended_at)) for word in turn.words or ()],
+        room_name=room.name,
+        room_sid=room.sid,
+        room_participant_sid=room.participant_sid,
+        room_connected_at=_optional(room.connected_at),
+        metadata=turn.metadata or {},
+        audio_blob=turn.audio.blob if turn.audio else None,
+        audio_format=turn.audio.format if turn.audio else None,
+        audio_length_differs=measured.audio_length_differs,
+        segments=[SegmentRow(segment.start_ms, segment.end_ms) for segment in measured.segments],
+        duration_s=features.duration_s,
+        speech_s=features.speech_s,
+        level_dbfs=features.level_dbfs,
+        measured=measured.measured,
+        not_measured_reason=measured.not_measured_reason,
+        features_version=measured.features_version,
+        overlap_ms=record.overlap_ms,
+        overlaps=[_overlap(overlap) for overlap in record.overlaps],
+        rules=record.rules,
+    )
+
+
+def event_row(record: AnnotatedEvent) -> EventRow:
+    """Row of `event_rows`."""
+    event = record.event
+    return EventRow(
+        workspace=record.workspace,
+        generation=record.generation,
+        call_id=event.call_id,
+        opened_at=from_ms(record.opened_at),
+        event_id=event.event_id,
+        version=record.version,
+        type=event.type,
+        at=from_ms(event.at),
+        participant=event.participant,
+        data={name: value if isinstance(value, str) else encode(value).decode() for name, value in event.data.items()},
+        received_at=from_us(event.received_at),
+        content_hash=event.content_hash,
+    )
+
+
+def call_row(record: CallSummary) -> CallRow:
+    """Row of `call_rows`."""
+    return CallRow(
+        workspace=record.workspace,
+        generation=record.generation,
+        call_id=record.call_id,
+        opened_at=from_ms(record.opened_at),
+        version=record.version,
+        state=record.state,
+        closed_at=from_ms(record.closed_at),
+        started_at=_optional(record.started_at),
+        ended_at=_optional(record.ended_at),
+        turns=record.turns,
+        events=record.events,
+        duration_ms=record.duration_ms,
+        speech_ms=record.speech_ms,
+        overlap_ms=record.overlap_ms,
+        overlap_ratio=record.overlap_ratio,
+        silence_ms=record.silence_ms,
+        interruptions=record.interruptions,
+        backchannels=record.backchannels,
+        participants=record.participants,
+        rules=record.rules,
+    )
+
+
+def _overlap(overlap: Overlap) -> OverlapRow:
+    return OverlapRow(
+        overlapped=overlap.overlapped,
+        started_at=from_ms(overlap.started_at),
+        duration_ms=overlap.duration_ms,
+        kind=overlap.kind,
+        class_=overlap.class_,
+        floor_taken=overlap.floor_taken,
+        yield_ms=overlap.yield_ms,
+    )
+
+
+def _optional(ms: int | None) -> Instant | None:
+    return None if ms is None else from_ms(ms)

@@ -1,0 +1,1 @@
+"""The stages as Faust apps: consume, call the pipeline, send, acknowledge. No arithmetic here, no Faust elsewhere."""

@@ -1,0 +1,148 @@
+"""The calls stage: `turns.measured` to `turns.annotated` and `calls.summarised`.
+
+What a call is and what follows from it stands in `pipeline.dialogue.calls`; here its changes are made durable: outputs,
+then state, then the acknowledgement. So the state is never ahead of the outputs, and what a crash repeats is the same
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+import structlog
+
+from agents.dead_letters import dead_letter
+from agents.delivery import Progress, Record
+from pipeline import metrics
+from pipeline.dialogue.calls import Calls, Changes
+from pipeline.kafka.client import producer, reader
+from pipeline.kafka.partition import read_newest
+from pipeline.kafka.send import Outgoing, send_all
+from pipeline.kafka.topics import read_epoch
+from pipeline.settings import Settings
+from schemas.codec import decode, encode
+from schemas.errors import Refused
+from schemas.identity import Position
+from schemas.records import MEASURED_DECODER, Measured
+from schemas.topics import ANNOTATED, CALL_STATE, MEASURED, SUMMARISED
+
+log = structlog.get_logger()
+
+ADVANCE_EVERY_S = 1.0
+"""How often calls are looked at whose moment to close may have passed."""
+
+NOT_KNOWN = Progress(0, 1)
+"""Not read to its end, as far as anyone can tell."""
+
+
+class CallsStage:
+    """Reassembles calls. Its state is in `calls.state`, in the partition of the input, and in memory."""
+
+    name = "calls"
+    sources = (MEASURED,)
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer = producer(settings, client_id="mise-voice-calls", linger_ms=0)
+        self._reader = reader(settings, client_id="mise-voice-calls-state")
+        self._epoch = 0
+        self._calls: dict[int, Calls] = {}
+        self._next_offset: dict[int, int] = {}
+        self._assigned: frozenset[int] = frozenset()
+        self._lock = asyncio.Lock()
+        """Held by whoever changes `_calls`: a batch, the clock, or an assignment."""
+
+    async def __aenter__(self) -> CallsStage:
+        self._epoch = await read_epoch(self._settings, MEASURED.name)
+        await self._producer.start()
+        await self._reader.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._reader.stop()
+        await self._producer.stop()
+
+    async def on_assigned(self, partitions: frozenset[int]) -> None:
+        """Forget all: another process may have had the partitions meanwhile. They are restored when needed."""
+        async with self._lock:
+            self._calls.clear()
+            self._next_offset.clear()
+            self._assigned = partitions
+
+    async def process(self, batch: Sequence[Record]) -> None:
+        """Take the records into their calls; publish what changed, then save it."""
+        async with self._lock:
+            calls = await self._restored()
+            outgoing: list[Outgoing] = []
+            state: list[Outgoing] = []
+            for partition in sorted({record.partition for record in batch}):
+                own = [record for record in batch if record.partition == partition]
+                outputs, saves = self._apply(calls[partition], own)
+                outgoing += outputs
+                state += saves
+            await send_all(self._producer, outgoing)
+            await send_all(self._producer, state)
+
+    async def advance(self, progress: Mapping[int, Progress]) -> None:
+        """Close calls whose moment has passed: by the clock where all is read, else in stream time."""
+        async with self._lock:
+            now_ms = time.time_ns() // 1_000_000
+            for partition, calls in (await self._restored()).items():
+                committed, end = progress.get(partition, NOT_KNOWN)
+                read_to_end = max(committed, self._next_offset.get(partition, 0)) >= end
+                changes = calls.advance(max(now_ms, calls.watermark_ms) if read_to_end else calls.watermark_ms)
+                await send_all(self._producer, _outputs(partition, changes))
+                await send_all(self._producer, _saves(partition, changes))
+            metrics.CALLS_KEPT.set(sum(len(calls) for calls in self._calls.values()))
+
+    def _apply(self, calls: Calls, records: Sequence[Record]) -> tuple[list[Outgoing], list[Outgoing]]:
+        """Outputs and state changes that follow from records of one partition."""
+        partition = records[0].partition
+        outgoing: list[Outgoing] = []
+        readable: list[Record] = []
+        batch: list[tuple[Position, Measured]] = []
+        for record in records:
+            try:
+                measured = decode(MEASURED_DECODER, record.value or b"")
+            except Refused as error:
+                outgoing.append(dead_letter(self.name, record, error))
+            else:
+                readable.append(record)
+                batch.append((Position(self._epoch, record.offset), measured))
+        changes = calls.apply(batch)
+        outgoing += [dead_letter(self.name, readable[refusal.index], refusal.error) for refusal in changes.refused]
+        self._next_offset[partition] = records[-1].offset + 1
+        return outgoing + list(_outputs(partition, changes)), list(_saves(partition, changes))
+
+    async def _restored(self) -> dict[int, Calls]:
+        """The calls of each partition that the process has; read from the state topic after an assignment."""
+        missing = self._assigned - self._calls.keys()
+        if missing:
+            started = time.perf_counter()
+            saved = await read_newest(self._reader, CALL_STATE.name, sorted(missing))
+            for partition, state in saved.items():
+                calls = self._calls[partition] = Calls(self._settings.generation)
+                calls.restore(state.items())
+            log.info(
+                "calls_restored",
+                partitions=len(missing),
+                calls=sum(len(calls) for calls in self._calls.values()),
+                seconds=round(time.perf_counter() - started, 3),
+            )
+        return self._calls
+
+
+def _outputs(partition: int, changes: Changes) -> Iterable[Outgoing]:
+    now_ms = time.time_ns() // 1_000_000
+    for key, annotated in changes.annotated:
+        yield Outgoing(ANNOTATED.name, partition, key, encode(annotated), now_ms)
+    for key, summary in changes.summaries:
+        yield Outgoing(SUMMARISED.name, partition, key, encode(summary), now_ms)
+
+
+def _saves(partition: int, changes: Changes) -> Iterable[Outgoing]:
+    now_ms = time.time_ns() // 1_000_000
+    for key, value in changes.state:
+        yield Outgoing(CALL_STATE.name, partition, key, value, now_ms)

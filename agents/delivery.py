@@ -1,0 +1,185 @@
+"""Delivery, the same for every stage: take a batch, make its outputs durable, acknowledge it in order.
+
+At least once: an offset is committed only after everything that follows from its record is durable. What can't be
+handled ends the process with a non-zero status; nothing is lost by it, and its supervisor starts it again. (A Faust
+agent that is merely restarted would limp on: what it had taken comes back only after a rebalance.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import faust
+import structlog
+from faust.types import EventT
+
+from pipeline import metrics
+from pipeline.settings import Settings
+from schemas.errors import Unavailable
+from schemas.topics import TopicSpec
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+EXIT_FAILED = 70
+"""EX_SOFTWARE: an error that the process could not handle."""
+
+STOP_WITHIN_S = 8.0
+"""A stage that can't stop in this time ends without goodbye; its group waits for the session timeout then."""
+
+
+class Record(NamedTuple):
+    """A record as it was consumed."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Progress(NamedTuple):
+    """How far a partition is read. committed, end : the next offset to commit, and the one after the last record."""
+
+    committed: int
+    end: int
+
+
+class Stage(AbstractAsyncContextManager["Stage"], Protocol):
+    """What a stage does with its records. Implemented by FeaturesStage, CallsStage and SinkStage."""
+
+    name: str
+
+    @property
+    def sources(self) -> tuple[TopicSpec, ...]:
+        """The topics that it consumes."""
+
+    async def process(self, batch: Sequence[Record]) -> None:
+        """Return when all that follows from the batch is durable; the records of a partition are in their order."""
+
+    async def on_assigned(self, partitions: frozenset[int]) -> None:
+        """These partitions, and no others, are now this process's."""
+
+
+def attach(app: faust.App, stage: Stage, settings: Settings, fail: Callable[[BaseException], None]) -> None:
+    """Let the app's one agent deliver to the stage. fail : called with what the stage could not handle."""
+    topic = app.topic(*(source.name for source in stage.sources), value_type=bytes, key_type=bytes)
+
+    async def deliver(stream: Any) -> None:
+        manual: faust.Stream[bytes] = stream.noack()
+        try:
+            async for events in manual.noack_take(settings.batch_records, within=settings.batch_within_s):
+                await _deliver(app, stage, events)  # type: ignore[arg-type] # noack_take yields events, typed as values
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            fail(error)
+            raise
+
+    app.agent(topic, name=stage.name)(deliver)
+
+    @app.on_partitions_assigned.connect(weak=False)
+    async def assigned(_app: faust.App, assigned: set[faust.types.TP], **_: object) -> None:
+        await stage.on_assigned(frozenset(place.partition for place in assigned))
+
+
+async def _deliver(app: faust.App, stage: Stage, events: Sequence[EventT[bytes]]) -> None:
+    # After a rebalance older events may still come out of the buffer: they are consumed anew by their new owner.
+    current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+    started = time.perf_counter()
+    await stage.process([_record(event) for event in current])
+    for event in current:
+        event.ack()
+    metrics.STAGE_RECORDS.labels(stage.name).inc(len(current))
+    metrics.STAGE_BATCH_SECONDS.labels(stage.name).observe(time.perf_counter() - started)
+
+
+def _record(event: EventT[bytes]) -> Record:
+    message = event.message
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=round(message.timestamp * 1000),
+        key=message.key,
+        value=message.value,
+    )
+
+
+def progress(app: faust.App) -> dict[int, Progress]:
+    """Progress in each partition that the process has, as far as it is known; one source topic."""
+    consumer: Any = app.consumer  # Faust has the committed offset, and no public way to it
+    known: dict[int, Progress] = {}
+    for place in consumer.assignment():
+        end = consumer.highwater(place)
+        if end is not None:
+            known[place.partition] = Progress(consumer._committed_offset[place] or 0, end)
+    return known
+
+
+async def until_available(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    """The result of `attempt`, tried until the part it needs is there: waiting is better than giving up or losing."""
+    wait_s = 0.2
+    while True:
+        try:
+            return await attempt()
+        except Unavailable as error:
+            log.warning("waiting", what=what, error=str(error), seconds=round(wait_s, 2))
+        await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        wait_s = min(2 * wait_s, 10.0)
+
+
+async def run(app: faust.App, stage: Stage, settings: Settings) -> int:
+    """Run the stage until SIGTERM or SIGINT (0), or until something fails (EXIT_FAILED)."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int] = loop.create_future()
+
+    def end(status: int) -> None:
+        if not ended.done():
+            ended.set_result(status)
+
+    def fail(error: BaseException) -> None:
+        log.critical("stage_failed", stage=stage.name, exc_info=error)
+        end(EXIT_FAILED)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, 0)
+    attach(app, stage, settings, fail)
+    async with stage:
+        try:
+            await app.start()
+            watch = asyncio.create_task(_watch(app, fail))
+            log.info("stage_started", stage=stage.name)
+            status = await ended
+            watch.cancel()
+        finally:
+            await _stop(app)
+    log.info("stage_stopped", stage=stage.name, status=status)
+    return status
+
+
+async def _watch(app: faust.App, fail: Callable[[BaseException], None]) -> None:
+    """Faust marks a crashed service and goes on; we don't."""
+    while not app.crashed:
+        await asyncio.sleep(0.5)
+    fail(app.crash_reason or RuntimeError("Faust crashed without a reason"))
+
+
+async def _stop(app: faust.App) -> None:
+    try:
+        async with asyncio.timeout(STOP_WITHIN_S):
+            await app.stop()
+    except TimeoutError:
+        log.critical("stop_timed_out", seconds=STOP_WITHIN_S)
+        sys.stderr.flush()
+        os._exit(EXIT_FAILED)

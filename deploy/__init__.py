@@ -1,0 +1,1 @@
+"""How it runs: the command, the supervisor of `make run`, and the embedded servers."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 import structlog
 
 from agents.dead_letters import dead_letter
 from agents.delivery import Record, until_available
+from agents.pool import Crashed, Pool
 from pipeline.kafka.client import producer
 from pipeline.kafka.send import Outgoing, send_all
 from pipeline.measure import measure, not_measured
-from pipeline.process import die_with_parent
 from pipeline.settings import Settings
 from pipeline.storage.blobs import Blobs
 from schemas.codec import decode, encode
@@ -41,11 +37,10 @@ class FeaturesStage:
 
     def __init__(self, settings: Settings) -> None:
         self._longest_s = settings.audio_seconds
-        self._processes = settings.features_processes
         self._blobs = Blobs(settings.blobs())
         self._producer = producer(settings, client_id="mise-voice-features", linger_ms=0)
-        self._places = asyncio.Semaphore(self._processes * AUDIO_IN_FLIGHT)
-        self._pool = self._new_pool()
+        self._places = asyncio.Semaphore(settings.features_processes * AUDIO_IN_FLIGHT)
+        self._pool = Pool(measure, settings.features_processes)
 
     async def __aenter__(self) -> FeaturesStage:
         await self._producer.start()
@@ -53,7 +48,7 @@ class FeaturesStage:
 
     async def __aexit__(self, *_: object) -> None:
         await self._producer.stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     async def on_assigned(self, partitions: frozenset[int]) -> None:
         """Keeps nothing by partition."""
@@ -79,29 +74,8 @@ class FeaturesStage:
             data = await until_available("blob store", lambda: self._blobs.get(audio.blob))
             if data is None:
                 return not_measured(turn, "blob_missing")
-            return await self._in_pool(turn, data)
-
-    async def _in_pool(self, turn: ReceivedTurn, data: bytes) -> MeasuredTurn:
-        for _ in range(2):
-            pool = self._pool
             try:
-                return await asyncio.get_running_loop().run_in_executor(pool, _measure, turn, data, self._longest_s)
-            except BrokenProcessPool:
-                # A codec may have taken the process down, and with it whatever else the pool was measuring.
-                if self._pool is pool:
-                    log.warning("pool_broken", turn_id=turn.turn_id)
-                    self._pool = self._new_pool()
-        return not_measured(turn, "decoder_crashed")
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self._processes,
-            # A forked process would share our sockets and threads' locks; a spawned one starts clean.
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=die_with_parent,
-            initargs=(os.getpid(),),
-        )
-
-
-def _measure(turn: ReceivedTurn, data: bytes, longest_s: float) -> MeasuredTurn:
-    return measure(turn, data, longest_s=longest_s)
+                return await self._pool.run(turn, data, longest_s=self._longest_s)
+            except Crashed:
+                log.warning("decoder_crashed", call_id=turn.call_id, turn_id=turn.turn_id)
+                return not_measured(turn, "decoder_crashed")

@@ -50,7 +50,12 @@ async def _run(settings: Settings, *, example: bool, console: Console) -> int:
     def record() -> None:
         run_file.write(settings.run_file(), _content(settings, key, supervisor.pids))
 
-    supervisor = Supervisor(on_change=record)
+    def pids_changed() -> None:
+        if settings.run_file().exists():  # not before everything is ready
+            record()
+
+    settings.run_file().unlink(missing_ok=True)  # of a run that was killed
+    supervisor = Supervisor(on_change=pids_changed)
     serving = asyncio.create_task(_serve(services, supervisor, record, key, example=example, console=console))
     stopping = asyncio.create_task(asked.wait())
     try:

@@ -77,6 +77,11 @@ class Supervisor:
         await asyncio.gather(*(self._stop(service) for service in services))
 
     async def _start(self, service: Service) -> None:
+        process = await self._spawn(service)
+        self._on_change()
+        await service.ready(process.pid, lambda: process.returncode is None)
+
+    async def _spawn(self, service: Service) -> Process:
         command = await asyncio.to_thread(service.command)
         service.log_file.parent.mkdir(parents=True, exist_ok=True)
         with service.log_file.open("ab") as output:
@@ -90,7 +95,7 @@ class Supervisor:
                 start_new_session=True,
             )
         self._processes[service.name] = process
-        await service.ready(process.pid, lambda: process.returncode is None)
+        return process
 
     async def _keep(self, service: Service) -> None:
         wait_s = 0.0
@@ -108,7 +113,6 @@ class Supervisor:
             except Unavailable as error:
                 # It may come up with the next try: what it needs may be starting again itself.
                 log.warning("process_not_ready", name=service.name, error=str(error))
-            self._on_change()
 
     async def _stop(self, service: Service) -> None:
         process = self._processes.pop(service.name, None)

@@ -8,7 +8,7 @@ from typing import Literal
 DAY_MS = 24 * 60 * 60 * 1000
 
 MAX_RECORD_BYTES = 2 * 1024 * 1024
-"""`max.message.bytes`: an accepted record (900 kB), its features and its annotations, or its dead letter in base64."""
+"""An accepted record (900 kB at most) with its features and annotations."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class TopicSpec:
 
     partitioned_by_call : has the pipeline's partition count, and a call's records stand in the partition that its key
         gives (so call c is in the same partition number everywhere); otherwise the topic has one partition.
+    max_record_bytes : `max.message.bytes` of the topic.
     retention_ms : how long records are kept; None is for ever (only the newest of a key when `compact`).
     """
 
@@ -25,6 +26,7 @@ class TopicSpec:
     retention_ms: int | None
     partitioned_by_call: bool = True
     cleanup: Literal["delete", "compact"] = "delete"
+    max_record_bytes: int = MAX_RECORD_BYTES
 
 
 RECEIVED = TopicSpec("turns.received", "ReceivedTurn | ReceivedEvent, from the gateway", 35 * DAY_MS)
@@ -32,7 +34,14 @@ MEASURED = TopicSpec("turns.measured", "MeasuredTurn | ReceivedEvent, from the f
 ANNOTATED = TopicSpec("turns.annotated", "AnnotatedTurn | AnnotatedEvent, from the calls stage", 7 * DAY_MS)
 SUMMARISED = TopicSpec("calls.summarised", "CallSummary, from the calls stage", 7 * DAY_MS)
 CALL_STATE = TopicSpec("calls.state", "the calls stage's memory of calls", None, cleanup="compact")
-DEAD_LETTERS = TopicSpec("dead-letters", "DeadLetter, from every stage", 90 * DAY_MS, partitioned_by_call=False)
+DEAD_LETTERS = TopicSpec(
+    "dead-letters",
+    "DeadLetter, from every stage",
+    90 * DAY_MS,
+    partitioned_by_call=False,
+    # Whatever a topic takes, its base64 (4/3) has to fit here: else the stage could not get past it.
+    max_record_bytes=2 * MAX_RECORD_BYTES,
+)
 EPOCHS = TopicSpec(
     "topic-epochs",
     "epoch of each topic whose offsets are versions",

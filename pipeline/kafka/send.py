@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import MessageSizeTooLargeError
 
 
 class Outgoing(NamedTuple):
@@ -41,7 +40,6 @@ async def _send(producer: AIOKafkaProducer, topic: str, partition: int, records:
         if batch.append(**entry) is None:  # full
             sent.append(await producer.send_batch(batch, topic, partition=partition))
             batch = producer.create_batch()
-            if batch.append(**entry) is None:
-                raise MessageSizeTooLargeError(f"{topic}: a record larger than a batch of the producer")
+            batch.append(**entry)  # the first always fits, however large
     sent.append(await producer.send_batch(batch, topic, partition=partition))
     await asyncio.gather(*sent)

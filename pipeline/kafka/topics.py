@@ -15,7 +15,7 @@ from pipeline.kafka.client import admin, producer, reader
 from pipeline.kafka.partition import read_newest
 from pipeline.settings import Settings
 from schemas.errors import Misconfigured, Unavailable
-from schemas.topics import EPOCHS, MAX_RECORD_BYTES, MEASURED, TOPICS, TopicSpec
+from schemas.topics import EPOCHS, MEASURED, TOPICS, TopicSpec
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ async def _create_one(settings: Settings, client: AIOKafkaAdminClient, spec: Top
         topic_configs={
             "cleanup.policy": spec.cleanup,
             "retention.ms": str(-1 if spec.retention_ms is None else spec.retention_ms),
-            "max.message.bytes": str(MAX_RECORD_BYTES),
+            "max.message.bytes": str(spec.max_record_bytes),
             "message.timestamp.type": "CreateTime",
             # One replica down must not stop the writes, and no write may rest on one replica alone.
             "min.insync.replicas": str(max(1, settings.kafka_replication_factor - 1)),

@@ -80,7 +80,7 @@ def worker(stage: StageName) -> None:
 
     settings = Settings.from_environment()
     log.configure(settings.log_level, process=stage.value)
-    raise typer.Exit(run_stage(settings, stage.value))
+    run_stage(settings, stage.value)
 
 
 @app.command()

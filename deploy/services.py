@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 from deploy.embedded import kafka
@@ -113,6 +114,8 @@ def _stage(settings: Settings, name: str, log_file: Path, environ: dict[str, str
         try:
             await client.start()
             await until_owner(client, name, pid, alive, log_file)
+        except KafkaError as error:
+            raise Unavailable(f"{name}: Kafka does not answer ({error!r}); its log is {log_file}") from error
         finally:
             await client.close()
 

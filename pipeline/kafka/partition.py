@@ -12,23 +12,27 @@ async def read_to_end(
 ) -> AsyncIterator[ConsumerRecord]:
     """Every record that stands in the partitions now, those of a partition in order.
 
-    consumer : started and without a group; it is assigned these partitions and no others.
+    consumer : started and without a group; it is assigned these partitions and no others, paused in the end.
     """
     places = [TopicPartition(topic, partition) for partition in partitions]
     consumer.assign(places)
-    starts = await consumer.beginning_offsets(places)
-    ends = await consumer.end_offsets(places)
-    unread = {place for place in places if starts[place] < ends[place]}
-    consumer.pause(*(place for place in places if place not in unread))
-    for place in unread:
-        consumer.seek(place, starts[place])
-    while unread:
-        for place, records in (await consumer.getmany(*unread, timeout_ms=1_000)).items():
-            for record in records:
-                if record.offset < ends[place]:
-                    yield record
-        # Not the last record's offset: compaction and control records leave gaps, also at the end.
-        unread = {place for place in unread if await consumer.position(place) < ends[place]}
+    try:
+        starts = await consumer.beginning_offsets(places)
+        ends = await consumer.end_offsets(places)
+        unread = {place for place in places if starts[place] < ends[place]}
+        consumer.pause(*(place for place in places if place not in unread))
+        for place in unread:
+            consumer.seek(place, starts[place])
+        while unread:
+            for place, records in (await consumer.getmany(*unread, timeout_ms=1_000)).items():
+                for record in records:
+                    if record.offset < ends[place]:
+                        yield record
+            # Not the last record's offset: compaction and control records leave gaps, also at the end.
+            unread = {place for place in unread if await consumer.position(place) < ends[place]}
+    finally:
+        # Else it goes on fetching what nobody reads, for as long as it lives. (To unsubscribe would cancel a fetch.)
+        consumer.pause(*places)
 
 
 async def read_newest(

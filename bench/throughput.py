@@ -85,7 +85,7 @@ async def _fill(stack: Stack, count: int, *, seed: int) -> None:
 
 
 async def _peer(stack: Stack, count: int) -> Measurement:
-    """A plain aiokafka loop: consumes the same records, produces them to a topic of one partition that no stage reads."""
+    """A plain aiokafka loop: consumes the same records, produces them to a topic that no stage reads."""
     consumer: AIOKafkaConsumer = reader(stack.settings, client_id="bench-peer")
     sender: AIOKafkaProducer = producer(stack.settings, client_id="bench-peer", linger_ms=0)
     async with consumer, sender:

@@ -24,7 +24,6 @@ TRANSIENT_CODES = frozenset(
         3,  # UNEXPECTED_END_OF_FILE
         159,  # TIMEOUT_EXCEEDED
         160,  # TOO_SLOW
-        164,  # READONLY: while a replica catches up
         201,  # QUOTA_EXCEEDED
         202,  # TOO_MANY_SIMULTANEOUS_QUERIES
         203,  # NO_FREE_CONNECTION

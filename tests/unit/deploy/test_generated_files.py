@@ -20,7 +20,7 @@ def test_every_json_schema_is_generated() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", sorted((ROOT / "docs").rglob("*.md")) + [ROOT / "README.md"], ids=lambda page: page.name
+    "page", [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"], ids=lambda page: page.name
 )
 def test_links_lead_somewhere(page: Path) -> None:
     targets = [part.partition(")")[0].partition("#")[0] for part in page.read_text().split("](")[1:]]

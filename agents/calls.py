@@ -72,18 +72,21 @@ class CallsStage:
             self._assigned = partitions
 
     async def process(self, batch: Sequence[Record]) -> None:
-        """Take the records into their calls; publish what changed, then save it."""
+        """Take the records into their calls; save how far the outputs go, publish what changed, then save it."""
         async with self._lock:
             calls = await self._restored()
+            marks: list[Outgoing] = []
             outgoing: list[Outgoing] = []
             state: list[Outgoing] = []
             for partition in sorted({record.partition for record in batch}):
                 own = [record for record in batch if record.partition == partition]
-                outputs, saves = self._apply(calls[partition], own)
-                outgoing += outputs
-                state += saves
-            await send_all(self._producer, outgoing)
-            await send_all(self._producer, state)
+                letters, changes = self._apply(calls[partition], own)
+                marks += _saves(partition, changes.mark)
+                outgoing += letters
+                outgoing += _outputs(partition, changes)
+                state += _saves(partition, changes.state)
+            for step in (marks, outgoing, state):
+                await send_all(self._producer, step)
 
     async def advance(self, progress: Mapping[int, Progress]) -> None:
         """Close calls whose moment has passed: by the clock where all is read, else in stream time."""
@@ -94,27 +97,26 @@ class CallsStage:
                 read_to_end = max(committed, self._next_offset.get(partition, 0)) >= end
                 changes = calls.advance(max(now_ms, calls.watermark_ms) if read_to_end else calls.watermark_ms)
                 await send_all(self._producer, _outputs(partition, changes))
-                await send_all(self._producer, _saves(partition, changes))
+                await send_all(self._producer, _saves(partition, changes.state))
             metrics.CALLS_KEPT.set(sum(len(calls) for calls in self._calls.values()))
 
-    def _apply(self, calls: Calls, records: Sequence[Record]) -> tuple[list[Outgoing], list[Outgoing]]:
-        """Outputs and state changes that follow from records of one partition."""
-        partition = records[0].partition
-        outgoing: list[Outgoing] = []
+    def _apply(self, calls: Calls, records: Sequence[Record]) -> tuple[list[Outgoing], Changes]:
+        """Dead letters and changes that follow from records of one partition."""
+        letters: list[Outgoing] = []
         readable: list[Record] = []
         batch: list[tuple[Position, Measured]] = []
         for record in records:
             try:
                 measured = decode(MEASURED_DECODER, record.value or b"")
             except Refused as error:
-                outgoing.append(dead_letter(self.name, record, error))
+                letters.append(dead_letter(self.name, record, error))
             else:
                 readable.append(record)
                 batch.append((Position(self._epoch, record.offset), measured))
         changes = calls.apply(batch)
-        outgoing += [dead_letter(self.name, readable[refusal.index], refusal.error) for refusal in changes.refused]
-        self._next_offset[partition] = records[-1].offset + 1
-        return outgoing + list(_outputs(partition, changes)), list(_saves(partition, changes))
+        letters += [dead_letter(self.name, readable[refusal.index], refusal.error) for refusal in changes.refused]
+        self._next_offset[records[0].partition] = records[-1].offset + 1
+        return letters, changes
 
     async def _restored(self) -> dict[int, Calls]:
         """The calls of each partition that the process has; read from the state topic after an assignment."""
@@ -142,7 +144,7 @@ def _outputs(partition: int, changes: Changes) -> Iterable[Outgoing]:
         yield Outgoing(SUMMARISED.name, partition, key, encode(summary), now_ms)
 
 
-def _saves(partition: int, changes: Changes) -> Iterable[Outgoing]:
+def _saves(partition: int, state: Iterable[tuple[bytes, bytes | None]]) -> Iterable[Outgoing]:
     now_ms = time.time_ns() // 1_000_000
-    for key, value in changes.state:
+    for key, value in state:
         yield Outgoing(CALL_STATE.name, partition, key, value, now_ms)

@@ -48,7 +48,7 @@ class FeaturesStage:
 
     async def __aexit__(self, *_: object) -> None:
         await self._producer.stop()
-        self._pool.close()
+        await self._pool.close()
 
     async def on_assigned(self, partitions: frozenset[int]) -> None:
         """Keeps nothing by partition."""

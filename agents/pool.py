@@ -33,9 +33,9 @@ class Pool(Generic[P, T]):
         self._pool = _executor(processes)
         self._alone = asyncio.Lock()
 
-    def close(self) -> None:
-        """End the processes; what they are at is dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """End the processes, once they have ended what they are at."""
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
 
     async def run(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, or what it raises. Raises Crashed."""

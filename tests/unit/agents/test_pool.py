@@ -26,7 +26,7 @@ async def test_crash_costs_no_call_but_its_own() -> None:
         assert [result for result in results if not isinstance(result, Crashed)] == [2, 4, 6, 8]
         assert await pool.run(5) == 10, "the pool serves on"
     finally:
-        pool.close()
+        await pool.close()
 
 
 async def test_what_the_function_raises_is_raised() -> None:
@@ -35,4 +35,4 @@ async def test_what_the_function_raises_is_raised() -> None:
         with pytest.raises(ValueError, match="zero"):
             await pool.run(0)
     finally:
-        pool.close()
+        await pool.close()

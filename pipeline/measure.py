@@ -33,8 +33,11 @@ def measure(turn: ReceivedTurn, data: bytes, *, longest_s: float) -> MeasuredTur
     except NotMeasured as error:
         return not_measured(turn, error.not_measured_reason)
     turn_ms = turn.ended_at - turn.started_at
+    differs = abs(sound.duration_ms - turn_ms) > LENGTH_DIFFERS_MS
     # Sample 0 is at started_at; what speaks after ended_at belongs to no turn.
-    inside = Sound(sound.samples[: max(1, round(turn_ms * sound.rate / 1000))], sound.rate)
+    inside = Sound(sound.samples[: round(turn_ms * sound.rate / 1000)], sound.rate)
+    if not len(inside.samples):
+        return msgspec.structs.replace(not_measured(turn, "empty"), audio_length_differs=differs)
     segments = speech_segments(inside)
     features = measured_features(inside, segments)
     return MeasuredTurn(
@@ -42,7 +45,7 @@ def measure(turn: ReceivedTurn, data: bytes, *, longest_s: float) -> MeasuredTur
         features=features,
         segments=segments,
         measured=[name for name, value in msgspec.structs.asdict(features).items() if value is not None],
-        audio_length_differs=abs(sound.duration_ms - turn_ms) > LENGTH_DIFFERS_MS,
+        audio_length_differs=differs,
         features_version=VERSION,
     )
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import Misconfigured
@@ -99,14 +98,17 @@ class Settings(BaseSettings):
         return self.data_dir / "run.json"
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Settings as the environment gives them. Raises Misconfigured, naming the variable."""
+    def from_environment(cls) -> Self:
+        """Settings as the environment gives them. Raises Misconfigured, naming the variables."""
         names = {f"{PREFIX}{field}".upper() for field in cls.model_fields}
-        given = {name for name in (os.environ if environ is None else environ) if name.upper().startswith(PREFIX)}
-        unknown = sorted(name for name in given if name.upper() not in names)
+        unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in names)
         if unknown:
             raise Misconfigured(f"{', '.join(unknown)}: no such setting; the settings are listed in docs/settings.md")
         try:
             return cls()
-        except ValueError as error:
-            raise Misconfigured(f"a {PREFIX}… setting is wrong: {error}") from None
+        except ValidationError as error:
+            wrong = (
+                f"{PREFIX}{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}, got {each['input']!r}"
+                for each in error.errors()
+            )
+            raise Misconfigured("; ".join(wrong)) from None

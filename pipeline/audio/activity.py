@@ -25,15 +25,20 @@ SHORTEST_MS = 50
 
 
 def speech_segments(sound: Sound) -> list[SpeechSegment]:
-    """Segments of speech, sorted, disjoint, on a 10 ms grid inside the sound; none when it is shorter than a frame."""
-    levels = frame_levels_dbfs(sound.samples, frame=sound.rate * FRAME_MS // 1000, hop=sound.rate * HOP_MS // 1000)
+    """Segments of speech, sorted, disjoint, inside the sound; none when it is shorter than a frame.
+
+    Edges lie on the grid of the frames: 10 ms, or the greatest whole number of samples below (9.98 ms at 22,050 Hz).
+    """
+    hop = sound.rate * HOP_MS // 1000
+    levels = frame_levels_dbfs(sound.samples, frame=sound.rate * FRAME_MS // 1000, hop=hop)
     if not len(levels):
         return []
     threshold = max(QUIETEST_DBFS, float(np.percentile(levels, LOUD_PERCENTILE)) - BELOW_LOUD_DB)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], levels > threshold, [False])).astype(np.int8)))
     # Frame i covers [10 i, 10 i + 20) ms; its middle half stands for it, the outer quarters belong to its neighbours.
     margin = (FRAME_MS - HOP_MS) // 2
-    runs = [(int(start) * HOP_MS + margin, int(end) * HOP_MS + margin) for start, end in edges.reshape(-1, 2)]
+    times = np.rint(edges * (1000 * hop / sound.rate)).astype(int) + margin
+    runs: list[tuple[int, int]] = [(start, end) for start, end in times.reshape(-1, 2).tolist()]
     bridged: list[tuple[int, int]] = []
     for start, end in runs:
         if bridged and start - bridged[-1][1] < BRIDGE_MS:

@@ -34,6 +34,9 @@ GONE_KEPT_MS = 35 * 24 * 60 * 60 * 1000
 """How long it is remembered that a call was there: as long as its records can be read from the topics."""
 
 
+NOWHERE = Position(0, -1)
+
+
 class StoredRecord(Struct, frozen=True, kw_only=True, tag_field="state", tag="record"):
     """A record of a call, as the calls stage remembers it."""
 
@@ -60,8 +63,18 @@ class StoredGone(Struct, frozen=True, kw_only=True, tag_field="state", tag="gone
     gone_at: int
 
 
-_DECODER: msgspec.json.Decoder[StoredRecord | StoredCall | StoredGone] = msgspec.json.Decoder(
-    StoredRecord | StoredCall | StoredGone
+class StoredMark(Struct, frozen=True, kw_only=True, tag_field="state", tag="mark"):
+    """How far outputs may have been sent: the last record of the newest batch."""
+
+    epoch: int
+    offset: int
+
+
+MARK_KEY = b"mark"
+"""Of the partition's one StoredMark; the keys of calls have a separator in them."""
+
+_DECODER: msgspec.json.Decoder[StoredRecord | StoredCall | StoredGone | StoredMark] = msgspec.json.Decoder(
+    StoredRecord | StoredCall | StoredGone | StoredMark
 )
 
 
@@ -75,11 +88,13 @@ class Refusal:
 
 @dataclass
 class Changes:
-    """What a step changed, in the order in which it has to be made durable: outputs first, then state.
+    """What a step changed, in the order in which it has to be made durable: mark, then outputs, then state.
 
-    annotated, summaries : with their record keys. state : (key, value) for the compacted state topic, None deletes.
+    mark, state : (key, value) for the compacted state topic, None deletes. annotated, summaries : with their record
+    keys.
     """
 
+    mark: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     annotated: list[tuple[bytes, AnnotatedTurn | AnnotatedEvent]] = field(default_factory=list)
     summaries: list[tuple[bytes, CallSummary]] = field(default_factory=list)
     state: list[tuple[bytes, bytes | None]] = field(default_factory=list)
@@ -100,6 +115,8 @@ class Calls:
         self._gone: dict[bytes, int] = {}
         """gone_at of the newest forgotten call of a key [epoch ms]; what began by then belongs to it or to an older."""
         self._gone_due: list[tuple[int, bytes]] = []
+        self._sent_to = NOWHERE
+        """How far outputs may have been sent by a process that did not get to save what they were made from."""
         self._litter: list[bytes] = []
         """Keys on the state topic that belong to no call: deleted with the next change, before anything is saved."""
         self.watermark_ms = 0
@@ -120,6 +137,9 @@ class Calls:
             if isinstance(stored, StoredRecord):
                 records.append((state_key, stored))
                 continue
+            if isinstance(stored, StoredMark):
+                self._sent_to = Position(stored.epoch, stored.offset)
+                continue
             key = record_key(stored.workspace, stored.call_id)
             if isinstance(stored, StoredGone):
                 self._remember(key, stored.gone_at)
@@ -134,9 +154,8 @@ class Calls:
             else:  # a crash while its call was being forgotten
                 self._litter.append(state_key)
         for key in [key for key, call in self._calls.items() if not call.records]:
-            # A crash between the saving of a call and of its first record; the record comes again.
+            # A crash between the saving of a call and of its first record: both come again.
             del self._calls[key]
-            self._litter.append(_head_key(key))
         for key, call in self._calls.items():
             self._schedule(key, call)
 
@@ -144,8 +163,16 @@ class Calls:
         """Take records into their calls and annotate the calls that changed.
 
         Every turn whose annotation changed is emitted, new or not, under the position of the call's newest record.
+
+        Changed against what was emitted before, and after a crash that is not known: the batch that was under way may
+        have been another one, and its outputs, made from records that come again now, are durable already. What they
+        said may be neither what the saved state says nor what is said after this batch. So a call that takes a record
+        which stood in that batch (`mark` tells how far it went) has all its turns emitted.
         """
         changes = self._changes()
+        if batch:
+            last = max(batch[-1][0], self._sent_to)
+            changes.mark.append((MARK_KEY, encode(StoredMark(epoch=last.epoch, offset=last.offset))))
         touched: dict[bytes, set[RecordId]] = {}
         for index, (position, record) in enumerate(batch):
             origin = source(record)
@@ -156,9 +183,11 @@ class Calls:
             except Refused as error:
                 changes.refused.append(Refusal(index, error))
                 continue
-            if call.annotation is None:
+            if call.annotation is None and key not in touched:
                 call.annotate()
             if call.add(record, position):
+                if position <= self._sent_to:
+                    call.annotation = None
                 touched.setdefault(key, set()).add(record_id(record))
                 if call.closed:
                     # Saved before the record: after a crash in between, the call closes once more. The other way round

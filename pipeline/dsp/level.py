@@ -29,8 +29,8 @@ def frame_levels_dbfs(samples: Floats, *, frame: int, hop: int) -> Floats:
     """
     if len(samples) < frame:
         return np.empty(0, dtype=np.float32)
-    windows = sliding_window_view(np.square(samples, dtype=np.float32), frame)[::hop]
-    power = windows.mean(axis=1, dtype=np.float64)
+    windows = sliding_window_view(np.square(samples, dtype=np.float64), frame)[::hop]
+    power = windows.mean(axis=1)
     floor = 10 ** (FLOOR_DBFS / 10)
     levels: Floats = (10 * np.log10(np.maximum(power, floor))).astype(np.float32)
     return levels

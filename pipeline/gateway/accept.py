@@ -18,7 +18,7 @@ from schemas.errors import Refused
 from schemas.event import CallEvent, ReceivedEvent
 from schemas.identity import default_event_id, default_turn_id, with_content_hash
 from schemas.instants import to_iso, to_ms
-from schemas.turn import Audio, Instant, ReceivedRoom, ReceivedTurn, Turn, Word
+from schemas.turn import RAW_FORMATS, Audio, Instant, ReceivedRoom, ReceivedTurn, Turn, Word
 
 EARLIEST_MS = 946_684_800_000
 """2000-01-01: before it, a clock that was never set."""
@@ -80,8 +80,9 @@ def accept_turn(turn: Turn, *, workspace: str, received_at: int, limits: Limits)
             blob=blob_key(workspace, turn.call_id, data, EXTENSIONS[audio_format]),
             format=audio_format,
             size=len(data),
-            sample_rate=turn.sample_rate,
-            channels=turn.channels,
+            # Any other format has them in its header.
+            sample_rate=turn.sample_rate if audio_format in RAW_FORMATS else None,
+            channels=turn.channels if audio_format in RAW_FORMATS else None,
             channel=turn.audio_channel,
         )
     record = with_content_hash(
@@ -213,7 +214,7 @@ def _encode(record: ReceivedTurn | ReceivedEvent, limits: Limits) -> bytes:
     if len(encoded) > limits.record_bytes:
         sizes = {
             name: len(encode(getattr(record, name)))
-            for name in ("text", "words", "room", "metadata", "data")
+            for name in ("text", "language", "words", "room", "metadata", "data")
             if hasattr(record, name)
         }
         field = max(sizes, key=lambda name: sizes[name])

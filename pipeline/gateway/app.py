@@ -24,7 +24,7 @@ from pipeline.gateway.publish import Publisher
 from pipeline.settings import Settings
 from pipeline.version import VERSION
 from schemas.codec import decode, encode
-from schemas.errors import Refused, Unavailable
+from schemas.errors import Misconfigured, Refused, Unavailable
 from schemas.event import CallEvent
 from schemas.http import BatchItem, BatchResult, EventAccepted, TurnAccepted, TurnBatch
 from schemas.turn import Turn
@@ -180,6 +180,13 @@ class Gateway:
             response = Response(answer.body, answer.status, media_type="application/json")
         except Refused as error:
             response = problems.response(problems.refused(error))
+        except Misconfigured:
+            # The keys file was damaged after the start: no key can be checked until it is mended.
+            log.exception("keys_unreadable")
+            unavailable = problems.problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "keys can't be checked; the gateway's log says why", "unavailable"
+            )
+            response = problems.response(unavailable)
         except Unavailable as error:
             log.warning("publish_failed", route=route, error=str(error))
             response = problems.response(problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "unavailable"))
@@ -241,8 +248,11 @@ def _now_us() -> int:
 
 async def _http_error(_: Request, error: Exception) -> Response:
     """No such path, or not this method."""
-    status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
-    return problems.response(problems.problem(status, f"{status.phrase}: see /openapi.json", "http"))
+    assert isinstance(error, HTTPException), "registered for it"  # noqa: S101
+    status = HTTPStatus(error.status_code)
+    response = problems.response(problems.problem(status, f"{status.phrase}: see /openapi.json", "http"))
+    response.headers.update(error.headers or {})  # Allow
+    return response
 
 
 async def _bug(_: Request, error: Exception) -> Response:

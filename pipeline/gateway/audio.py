@@ -84,7 +84,7 @@ def sniff(data: bytes) -> AudioFormat | None:
 
 def _is_layer_3(data: bytes) -> bool:
     """Whether the data begins with an MPEG audio frame of layer III (ISO 11172-3, 2.4.1.3)."""
-    header = int.from_bytes(data[:4].ljust(4, b"\0"))
+    header = int.from_bytes(data[:4])
     return (
         header & _SYNC_AND_LAYER == _SYNC_AND_LAYER_3
         and header & _BIT_RATE != _BIT_RATE

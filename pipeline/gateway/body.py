@@ -17,10 +17,11 @@ async def read_body(chunks: AsyncIterable[bytes], encoding: str | None, limit: i
     Raises Refused: `too_large` as soon as more than `limit` bytes are there after decoding, `encoding` for another
     encoding, `not_gzip` for a body that is damaged or ends early.
     """
-    if encoding not in (None, "", "identity", "gzip"):
+    coding = (encoding or "identity").strip().lower()
+    if coding not in ("identity", "gzip"):
         raise Refused(f"Content-Encoding {encoding}: not supported; send gzip or none", reason="encoding")
     body = bytearray()
-    inflate = zlib.decompressobj(GZIP) if encoding == "gzip" else None
+    inflate = zlib.decompressobj(GZIP) if coding == "gzip" else None
     async for chunk in chunks:
         # One byte over the limit is enough to know, however much a bomb would inflate to.
         body += _inflated(inflate, chunk, limit + 1 - len(body)) if inflate else chunk
@@ -28,8 +29,10 @@ async def read_body(chunks: AsyncIterable[bytes], encoding: str | None, limit: i
             raise Refused(
                 f"the body is larger than {limit} bytes; send fewer turns or shorter audio", reason="too_large"
             )
-    if inflate is not None and (not inflate.eof or inflate.unused_data):
-        raise Refused("the gzip body ends early or has bytes after its end", reason="not_gzip")
+        if inflate is not None and inflate.unused_data:  # at once: zlib would keep all that follows
+            raise Refused("the body has bytes after the end of its gzip member", reason="not_gzip")
+    if inflate is not None and not inflate.eof:
+        raise Refused("the gzip body ends early", reason="not_gzip")
     return bytes(body)
 
 

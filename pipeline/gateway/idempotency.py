@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from schemas.errors import Refused
+from schemas.errors import Refused, Unavailable
 
 KEPT = 10_000
 """Answers kept; the oldest go first."""
@@ -63,7 +63,8 @@ class Answers:
             made = await handle()
         except BaseException as error:
             del self._answers[key]
-            future.set_exception(error if isinstance(error, Exception) else ConnectionAbortedError())
+            broken_off = Unavailable("the first request with this Idempotency-Key was broken off; send it again")
+            future.set_exception(error if isinstance(error, Exception) else broken_off)
             future.exception()  # whoever waits gets it; nobody waiting is no error
             raise
         if not made.final:

@@ -7,15 +7,18 @@ import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from schemas.codec import decode, encode
 from schemas.errors import Misconfigured, Refused
 
 Scope = Literal["ingest"]
+
+Workspace = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+"""Part of record keys and blob names."""
 
 PREFIX = "mv_"
 
@@ -24,7 +27,7 @@ class ApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of the keys file. sha256 : hex, of the key's UTF-8 bytes."""
 
     sha256: str
-    workspace: str
+    workspace: Workspace
     scopes: list[Scope]
     name: str = ""
 
@@ -77,12 +80,14 @@ def write(path: Path, keys: Iterable[ApiKey]) -> None:
 
 
 def add(path: Path, key: str, *, workspace: str, name: str) -> None:
-    """Add a key that may ingest for the workspace. Raises Refused for a workspace that can't be part of a key."""
-    if not workspace.strip() or "/" in workspace or any(ord(character) < ord(" ") for character in workspace):
+    """Add a key that may ingest for the workspace. Raises Refused for a workspace that is no `Workspace`."""
+    try:
+        msgspec.convert(workspace, Workspace)
+    except msgspec.ValidationError:
         raise Refused(
-            f"workspace {workspace!r}: expected letters, digits, - or _; it is part of record keys and blob names",
+            f"workspace {workspace[:64]!r}: expected 1 to 64 letters, digits, - or _",
             field="workspace",
-        )
+        ) from None
     write(path, [*read(path), ApiKey(sha256=digest(key), workspace=workspace, scopes=["ingest"], name=name)])
 
 

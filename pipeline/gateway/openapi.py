@@ -11,7 +11,7 @@ from schemas.http import BatchItem, EventAccepted, Problem, TurnAccepted
 from schemas.turn import Turn
 
 PROBLEMS = {
-    "400": "The body is not JSON, not UTF-8 or not gzip.",
+    "400": "The body is not JSON, not UTF-8 or not gzip, or is nested too deeply.",
     "401": "No Bearer key, or one that is not known.",
     "403": "The key does not have the scope.",
     "413": "Too large; the problem names the field.",

@@ -17,6 +17,7 @@ RETRY_AFTER_S = 2
 _STATUS = {
     "not_json": HTTPStatus.BAD_REQUEST,
     "not_utf8": HTTPStatus.BAD_REQUEST,
+    "too_deep": HTTPStatus.BAD_REQUEST,
     "not_gzip": HTTPStatus.BAD_REQUEST,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "encoding": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -1,0 +1,144 @@
+"""The rows' fields are the tables' columns: names, order and types, read from the migrations' CREATE TABLE."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from typing import Any, Literal
+
+import msgspec
+import pytest
+
+from pipeline.storage.migrate import migrations
+from schemas.measured import Features
+from schemas.rows import CallRow, EventRow, Instant, TurnRow
+
+TABLES: dict[str, type[msgspec.Struct]] = {"turn_rows": TurnRow, "event_rows": EventRow, "call_rows": CallRow}
+BY_DATABASE = {"inserted_at"}
+"""Columns that ClickHouse fills in."""
+
+SQL = "\n".join(migration.sql for migration in migrations())
+
+
+def split(text: str) -> list[str]:
+    """The parts between commas that stand in no bracket and no string."""
+    parts, depth, quoted = [""], 0, False
+    for character in text:
+        quoted ^= character == "'"
+        depth += 0 if quoted else {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and not depth and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def columns(table: str) -> dict[str, str]:
+    """Column -> type of a table, in order."""
+    created = re.search(rf"CREATE TABLE IF NOT EXISTS {table}\n\((.*?)\n\)\nENGINE", SQL, re.DOTALL)
+    assert created, table
+    found = {}
+    for definition in split(created[1]):
+        name, _, rest = definition.partition(" ")
+        found[name] = re.split(r" (?:COMMENT|CODEC|DEFAULT)\b", rest.strip(), maxsplit=1)[0].strip()
+    return found
+
+
+def test_the_parser_reads_what_it_should() -> None:
+    assert split("a Tuple(x String, y String), b String COMMENT 'one, two', c UInt8") == [
+        "a Tuple(x String, y String)",
+        "b String COMMENT 'one, two'",
+        "c UInt8",
+    ]
+    assert columns("event_rows")["data"] == "Map(LowCardinality(String), String)"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_fields_are_the_columns_in_their_order(table: str) -> None:
+    assert list(TABLES[table].__struct_encode_fields__) == [name for name in columns(table) if name not in BY_DATABASE]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_columns_take_what_the_fields_hold(table: str) -> None:
+    hints = typing.get_type_hints(TABLES[table])
+    for field in msgspec.structs.fields(TABLES[table]):
+        holds(columns(table)[field.encode_name], hints[field.name], f"{table}.{field.encode_name}")
+
+
+def holds(column: str, hint: Any, where: str) -> None:
+    """Fail unless every value of the Python type fits the column's type, NULL only where the column has it."""
+    outer, _, inner = column.partition("(")
+    inner = inner.removesuffix(")")
+    if outer == "LowCardinality":
+        return holds(inner, hint, where)
+    optional = typing.get_origin(hint) in (types.UnionType, typing.Union) and type(None) in typing.get_args(hint)
+    assert optional == (outer == "Nullable"), f"{where}: {column} for {hint}"
+    if optional:
+        (present,) = (each for each in typing.get_args(hint) if each is not type(None))
+        return holds(inner, present, where)
+    if typing.get_origin(hint) is list:
+        assert outer == "Array", where
+        return holds(inner, typing.get_args(hint)[0], where)
+    if typing.get_origin(hint) is dict:
+        assert column == "Map(LowCardinality(String), String)", where
+        assert hint == dict[str, str], where
+        return None
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        assert outer == "Tuple", where
+        members = dict(member.split(" ", 1) for member in split(inner))
+        fields = msgspec.structs.fields(hint)
+        assert list(members) == [field.encode_name for field in fields], where
+        hints = typing.get_type_hints(hint)
+        for field in fields:
+            holds(members[field.encode_name], hints[field.name], f"{where}.{field.encode_name}")
+        return None
+    if typing.get_origin(hint) is Literal:
+        hint = str
+    # An Instant is a text as well: which it is shows only in the column.
+    allowed = {
+        bool: {"Bool"},
+        int: {"UInt32", "UInt64"},
+        float: {"Float32", "Float64"},
+        Instant: {"String", "DateTime64"},
+    }
+    assert outer in allowed[hint], f"{where}: {column} for {hint}"
+    return None
+
+
+@pytest.mark.parametrize(("table", "name"), [("turn_rows", "received_at"), ("event_rows", "received_at")])
+def test_what_is_in_microseconds_is_kept_in_microseconds(table: str, name: str) -> None:
+    assert columns(table)[name] == "DateTime64(6, 'UTC')"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_instants_are_in_utc(table: str) -> None:
+    for name, column in columns(table).items():
+        if "DateTime" in column:
+            assert set(re.findall(r"DateTime64\([36], '(\w+)'\)", column)) == {"UTC"}, name
+        if name.endswith("_at"):
+            assert "DateTime64" in column, name
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_version_is_an_unsigned_64_bit_integer(table: str) -> None:
+    assert columns(table)["version"] == "UInt64"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_order_by_is_the_identity_that_the_struct_states(table: str) -> None:
+    stated = re.search(r"Identity: \((.*?)\)", TABLES[table].__doc__ or "")
+    assert stated
+    created = re.search(rf"CREATE TABLE IF NOT EXISTS {table}\n.*?ORDER BY \((.*?)\)", SQL, re.DOTALL)
+    assert created
+    assert split(created[1]) == split(stated[1])
+
+
+def test_every_feature_is_a_column_that_may_be_null() -> None:
+    for feature in Features.__struct_fields__:
+        assert columns("turn_rows")[feature].startswith("Nullable(Float")
+
+
+def test_every_table_of_rows_is_tested() -> None:
+    created = set(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", SQL))
+    assert created == set(TABLES)

@@ -1,0 +1,145 @@
+"""From annotated records to rows: every value arrives in its column, absence as NULL."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+from pipeline.storage.rows import call_row, event_row, turn_row
+from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Overlap, ParticipantSummary
+from schemas.codec import encode
+from schemas.turn import Audio, ReceivedRoom, Word
+from tests.records import T0, measured, received_event, received_turn, unmeasured
+
+TURN = AnnotatedTurn(
+    workspace="default",
+    generation=1,
+    opened_at=T0,
+    version=2**63 + 1,
+    measured=measured(
+        received_turn(
+            audio=Audio("blob", "wav", 44),
+            words=[Word("hello", T0 + 1, T0 + 400)],
+            room=ReceivedRoom("room", "RM_1", "PA_1", T0 - 1),
+            metadata={"campaign": "x"},
+        )
+    ),
+    rules="plain-1",
+    overlap_ms=300,
+    overlaps=[Overlap("caller", "bot", T0 + 5, 300, "between", "interruption", True, 300)],
+)
+MINIMAL = AnnotatedTurn(
+    workspace="default", generation=1, opened_at=T0, version=1, measured=unmeasured(received_turn()), rules="plain-1"
+)
+
+
+def test_turns_values_are_in_their_columns() -> None:
+    row = json.loads(encode(turn_row(TURN)))
+    turn = TURN.measured.turn
+    assert {name: row.pop(name) for name in ("workspace", "generation", "call_id", "turn_id", "version")} == {
+        "workspace": "default",
+        "generation": 1,
+        "call_id": turn.call_id,
+        "turn_id": turn.turn_id,
+        "version": 2**63 + 1,
+    }
+    assert row == {
+        "opened_at": "1767225600.000",
+        "participant": "caller",
+        "role": "user",
+        "text": "hello there you",
+        "started_at": "1767225600.000",
+        "ended_at": "1767225601.000",
+        "received_at": "1767225601.100000",
+        "content_hash": turn.content_hash,
+        "language": None,
+        "interrupted": None,
+        "words": [{"w": "hello", "started_at": "1767225600.001", "ended_at": "1767225600.400"}],
+        "room_name": "room",
+        "room_sid": "RM_1",
+        "room_participant_sid": "PA_1",
+        "room_connected_at": "1767225599.999",
+        "metadata": {"campaign": "x"},
+        "audio_blob": "blob",
+        "audio_format": "wav",
+        "audio_length_differs": False,
+        "segments": [{"start_ms": 5, "end_ms": 505}, {"start_ms": 720, "end_ms": 970}],
+        "duration_s": 1.0,
+        "speech_s": 0.75,
+        "level_dbfs": -23.5,
+        "measured": ["duration_s", "speech_s", "level_dbfs"],
+        "not_measured_reason": None,
+        "features_version": "0.0.0",
+        "overlap_ms": 300,
+        "overlaps": [
+            {
+                "overlapped": "bot",
+                "started_at": "1767225600.005",
+                "duration_ms": 300,
+                "kind": "between",
+                "class": "interruption",
+                "floor_taken": True,
+                "yield_ms": 300,
+            }
+        ],
+        "rules": "plain-1",
+    }
+
+
+def test_what_a_turn_does_not_have_is_null_and_never_zero() -> None:
+    row = turn_row(MINIMAL)
+    null = {name for name, value in msgspec.structs.asdict(row).items() if value is None}
+    assert null == {
+        "language",
+        "interrupted",
+        "room_name",
+        "room_sid",
+        "room_participant_sid",
+        "room_connected_at",
+        "audio_blob",
+        "audio_format",
+        "duration_s",
+        "speech_s",
+        "level_dbfs",
+    }
+    assert (row.not_measured_reason, row.measured) == ("no_audio", [])
+
+
+def test_events_values_are_text_as_it_is_or_json() -> None:
+    event = received_event(250, "tool_call", data={"name": "x", "ms": 12, "ratio": 0.5, "ok": True, "error": None})
+    row = event_row(AnnotatedEvent(workspace="default", generation=1, opened_at=T0, version=3, event=event))
+    assert row.data == {"name": "x", "ms": "12", "ratio": "0.5", "ok": "true", "error": "null"}
+    assert (row.at, row.received_at, row.participant) == ("1767225600.250", "1767225600.250000", None)
+    assert (row.event_id, row.type, row.content_hash) == ("e1", "tool_call", event.content_hash)
+
+
+def test_calls_values_are_in_their_columns() -> None:
+    summary = CallSummary(
+        workspace="default",
+        generation=1,
+        call_id="call-1",
+        opened_at=T0,
+        version=5,
+        state="open",
+        closed_at=T0 + 900_000,
+        started_at=None,
+        ended_at=None,
+        turns=0,
+        events=1,
+        duration_ms=0,
+        speech_ms=0,
+        overlap_ms=0,
+        overlap_ratio=None,
+        silence_ms=0,
+        interruptions=0,
+        backchannels=0,
+        participants=[ParticipantSummary("caller", "user", 1, 5, 1.0, 1, 2, 3)],
+        rules="plain-1",
+    )
+    row = msgspec.structs.asdict(call_row(summary))
+    expected = msgspec.structs.asdict(summary)
+    expected |= {"opened_at": "1767225600.000", "closed_at": "1767226500.000"}
+    assert row == expected
+    later = call_row(msgspec.structs.replace(summary, started_at=T0 + 1, ended_at=T0 + 2))
+    assert (later.started_at, later.ended_at) == ("1767225600.001", "1767225600.002")

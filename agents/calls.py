@@ -78,7 +78,8 @@ class CallsStage:
             marks: list[Outgoing] = []
             outgoing: list[Outgoing] = []
             state: list[Outgoing] = []
-            for partition in sorted({record.partition for record in batch}):
+            # A batch that waited here while its partition went to another process is done again there.
+            for partition in sorted({record.partition for record in batch} & calls.keys()):
                 own = [record for record in batch if record.partition == partition]
                 letters, changes = self._apply(calls[partition], own)
                 marks += _saves(partition, changes.mark)

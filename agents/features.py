@@ -78,4 +78,7 @@ class FeaturesStage:
                 return await self._pool.run(turn, data, longest_s=self._longest_s)
             except Crashed:
                 log.warning("decoder_crashed", call_id=turn.call_id, turn_id=turn.turn_id)
-                return not_measured(turn, "decoder_crashed")
+            except Exception:
+                # A bug of the measuring, but audio never costs the turn: it goes on without acoustics.
+                log.exception("measuring_failed", call_id=turn.call_id, turn_id=turn.turn_id)
+            return not_measured(turn, "decoder_crashed")

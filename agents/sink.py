@@ -6,16 +6,17 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from agents.dead_letters import dead_letter
 from agents.delivery import Record, until_available
 from pipeline.kafka.client import producer
-from pipeline.kafka.send import send_all
+from pipeline.kafka.send import Outgoing, send_all
 from pipeline.settings import Settings
 from pipeline.storage.clickhouse import ClickHouse
 from pipeline.storage.rows import call_row, event_row, turn_row
 from schemas.annotated import AnnotatedTurn
-from schemas.codec import decode, encode
+from schemas.codec import decode, encode_line
 from schemas.errors import Refused
 from schemas.records import ANNOTATED_DECODER, SUMMARY_DECODER
 from schemas.topics import ANNOTATED, SUMMARISED
@@ -29,7 +30,6 @@ class SinkStage:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._generation = settings.generation
         self._producer = producer(settings, client_id="mise-voice-sink", linger_ms=0)
         self._clickhouse: ClickHouse | None = None
 
@@ -47,48 +47,52 @@ class SinkStage:
         """Keeps nothing by partition."""
 
     async def process(self, batch: Sequence[Record]) -> None:
-        """Insert the rows of the batch; what can't be read goes to the dead letters."""
-        tables: defaultdict[str, bytearray] = defaultdict(bytearray)
+        """Insert the rows of the batch; what can't be read, or what ClickHouse rejects, goes to the dead letters."""
+        tables: defaultdict[str, list[_Row]] = defaultdict(list)
         letters = []
         for record in batch:
             try:
-                table, row = _row(record)
+                row = _row(record)
             except Refused as error:
                 letters.append(dead_letter(self.name, record, error))
             else:
-                tables[table] += row
-                tables[table] += b"\n"
+                tables[row.table].append(row)
         for table, rows in tables.items():
-            await self._insert(table, bytes(rows), self._token(batch, rows))
+            letters += await self._insert(table, rows)
         await send_all(self._producer, letters)
 
-    async def _insert(self, table: str, rows: bytes, token: str) -> None:
+    async def _insert(self, table: str, rows: Sequence[_Row]) -> list[Outgoing]:
+        """Insert the rows; the dead letters of those that ClickHouse rejects, found by halving."""
         clickhouse = self._clickhouse
         assert clickhouse is not None, "process is called inside `async with` only"  # noqa: S101
-        await until_available("clickhouse", lambda: asyncio.to_thread(clickhouse.insert, table, rows, token=token))
-
-    def _token(self, batch: Sequence[Record], rows: bytes | bytearray) -> str:
-        """Deduplication token: the offset ranges that the batch covers, the generation, and the rows themselves.
-
-        The rows, because ClickHouse drops other rows under a known token in silence, and a topic that was made anew
-        begins again with the offsets of the old one.
-        """
-        ranges: dict[tuple[str, int], tuple[int, int]] = {}
-        for record in batch:
-            place = (record.topic, record.partition)
-            first, last = ranges.get(place, (record.offset, record.offset))
-            ranges[place] = (min(first, record.offset), max(last, record.offset))
-        token = hashlib.sha256(repr((sorted(ranges.items()), self._generation)).encode())
-        token.update(rows)
-        return token.hexdigest()
+        lines = b"".join(row.line for row in rows)
+        # The rows themselves: under a token of offsets ClickHouse would drop, in silence, the rows of a topic that was
+        # made anew and begins again with the offsets of the old one.
+        token = hashlib.sha256(lines).hexdigest()
+        try:
+            await until_available("clickhouse", lambda: asyncio.to_thread(clickhouse.insert, table, lines, token=token))
+        except Refused as error:
+            if len(rows) == 1:
+                return [dead_letter(self.name, rows[0].record, error)]
+            half = len(rows) // 2
+            return await self._insert(table, rows[:half]) + await self._insert(table, rows[half:])
+        return []
 
 
-def _row(record: Record) -> tuple[str, bytes]:
-    """Table and encoded row of a record. Raises Refused when it can't be read."""
+class _Row(NamedTuple):
+    """A row to insert, as a line of JSON, and the record that it came from."""
+
+    record: Record
+    table: str
+    line: bytes
+
+
+def _row(record: Record) -> _Row:
+    """The row of a record. Raises Refused when it can't be read."""
     value = record.value or b""
     if record.topic == SUMMARISED.name:
-        return "call_rows", encode(call_row(decode(SUMMARY_DECODER, value)))
+        return _Row(record, "call_rows", encode_line(call_row(decode(SUMMARY_DECODER, value))))
     annotated = decode(ANNOTATED_DECODER, value)
     if isinstance(annotated, AnnotatedTurn):
-        return "turn_rows", encode(turn_row(annotated))
-    return "event_rows", encode(event_row(annotated))
+        return _Row(record, "turn_rows", encode_line(turn_row(annotated)))
+    return _Row(record, "event_rows", encode_line(event_row(annotated)))

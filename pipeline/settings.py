@@ -74,9 +74,7 @@ class Settings(BaseSettings):
     gateway_produce_timeout_s: float = Field(15.0, gt=0, description="After this the answer is 503, never 202.")
 
     features_processes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="Audio pool.")
-    audio_seconds: float = Field(
-        4 * 3600.0, gt=0, description="Longest audio decoded; longer is not_measured: too_long."
-    )
+    audio_seconds: float = Field(3600.0, gt=0, description="Longest audio decoded; longer is not_measured: too_long.")
 
     batch_records: int = Field(1_000, ge=1, description="Records a stage takes at once, at most.")
     batch_within_s: float = Field(

@@ -10,6 +10,9 @@ from schemas.event import ReceivedEvent
 from schemas.measured import MeasuredTurn
 from schemas.turn import Role
 
+Count = Annotated[int, Meta(ge=0, lt=2**32)]
+"""A number of things, or a length in ms: what fits a UInt32."""
+
 OverlapKind = Literal["between", "within"]
 OverlapClass = Literal["interruption", "backchannel", "overlap"]
 CallState = Literal["open", "closed"]
@@ -32,12 +35,12 @@ class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     overlapper: Annotated[str, Meta(description="Who started later.")]
     overlapped: Annotated[str, Meta(description="Who was speaking already.")]
     started_at: Annotated[int, Meta(description="Epoch ms.")]
-    duration_ms: int
+    duration_ms: Count
     kind: Annotated[OverlapKind, Meta(description="between: the overlapper goes on after the overlapped; else within.")]
     class_: Annotated[OverlapClass, Meta(description="By the plain rules.")]
     floor_taken: Annotated[bool, Meta(description="The overlapper goes on alone for 500 ms or more.")]
     yield_ms: Annotated[
-        int | None,
+        Count | None,
         Meta(description="How long the overlapped went on after the overlapper's start; None when within."),
     ]
 
@@ -51,7 +54,7 @@ class AnnotatedTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     version: Version
     measured: MeasuredTurn
     rules: Annotated[str, Meta(description="Version of the dialogue rules.")]
-    overlap_ms: Annotated[int, Meta(description="Time of this turn during which anyone else is active.")] = 0
+    overlap_ms: Annotated[Count, Meta(description="Time of this turn during which anyone else is active.")] = 0
     overlaps: Annotated[
         list[Overlap], Meta(description="Overlaps that start in this turn, its speaker the overlapper.")
     ] = []

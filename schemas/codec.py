@@ -21,6 +21,11 @@ def encode(record: Any) -> bytes:
     return _ENCODER.encode(record)
 
 
+def encode_line(record: Any) -> bytes:
+    """JSON of a record and a line's end; JSON has no line's end inside."""
+    return _ENCODER.encode(record) + b"\n"
+
+
 def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T:
     """The record in `data`.
 

@@ -17,7 +17,6 @@ NotMeasuredReason = Literal[
     "not_finite",
     "too_long",
     "decoder_crashed",
-    "timed_out",
 ]
 
 

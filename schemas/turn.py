@@ -143,3 +143,7 @@ class ReceivedTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     words: list[Word] | None = None
     room: ReceivedRoom | None = None
     metadata: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.ended_at < self.started_at:
+            raise ValueError(f"ended_at {self.ended_at} is before started_at {self.started_at}")

@@ -26,6 +26,9 @@ EARLIEST_MS = 946_684_800_000
 AHEAD_MS = 24 * 60 * 60 * 1000
 """Times up to a day ahead are taken: clocks differ, and so do opinions on zones."""
 
+LONGEST_TURN_MS = 24 * 60 * 60 * 1000
+"""Nobody speaks longer; a turn that seems to has times of two clocks or units."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -71,6 +74,13 @@ def accept_turn(turn: Turn, *, workspace: str, received_at: int, limits: Limits)
             f"send both as epoch seconds or ISO 8601 with a zone",
             field="ended_at",
             reason="ended_before_started",
+        )
+    if ended_at - started_at > LONGEST_TURN_MS:
+        raise Refused(
+            f"ended_at: the turn lasts {(ended_at - started_at) / 3_600_000:.1f} h, at most 24 h; send both times "
+            f"in one unit and on one clock",
+            field="ended_at",
+            reason="time_out_of_range",
         )
     found = audio_of(turn)
     audio = None

@@ -17,6 +17,9 @@ from schemas.errors import Refused, Unavailable
 KEPT = 10_000
 """Answers kept; the oldest go first."""
 
+KEPT_BYTES = 64 * 2**20
+"""Of their bodies, that is: the answer to a full batch has 80 kB."""
+
 KEPT_S = 24 * 60 * 60.0
 """How long an answer is kept."""
 
@@ -33,10 +36,19 @@ class Answer:
 class Answers:
     """Answers by key. clock : seconds, monotonic."""
 
-    def __init__(self, clock: Callable[[], float], *, kept: int = KEPT, kept_s: float = KEPT_S) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        kept: int = KEPT,
+        kept_bytes: int = KEPT_BYTES,
+        kept_s: float = KEPT_S,
+    ) -> None:
         self._clock = clock
         self._kept = kept
+        self._kept_bytes = kept_bytes
         self._kept_s = kept_s
+        self._bytes = 0
         self._answers: OrderedDict[tuple[str, ...], tuple[float, bytes, asyncio.Future[Answer]]] = OrderedDict()
 
     async def once(self, key: tuple[str, ...], body: bytes, handle: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -67,7 +79,9 @@ class Answers:
             future.set_exception(error if isinstance(error, Exception) else broken_off)
             future.exception()  # whoever waits gets it; nobody waiting is no error
             raise
-        if not made.final:
+        if made.final:
+            self._bytes += len(made.body)
+        else:
             del self._answers[key]
         future.set_result(made)
         return made
@@ -76,6 +90,8 @@ class Answers:
         oldest = self._clock() - self._kept_s
         while self._answers:
             key, (since, _, answer) = next(iter(self._answers.items()))
-            if not answer.done() or (since > oldest and len(self._answers) < self._kept):
+            room = len(self._answers) < self._kept and self._bytes <= self._kept_bytes
+            if not answer.done() or (since > oldest and room):
                 return
             del self._answers[key]
+            self._bytes -= len(answer.result().body)

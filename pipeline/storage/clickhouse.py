@@ -42,6 +42,28 @@ TRANSIENT_CODES = frozenset(
 )
 """Codes of errors that pass by themselves, or once the server has room again."""
 
+DATA_CODES = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        26,  # CANNOT_PARSE_QUOTED_STRING
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        33,  # CANNOT_READ_ALL_DATA
+        38,  # CANNOT_PARSE_DATE
+        41,  # CANNOT_PARSE_DATETIME
+        53,  # TYPE_MISMATCH
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        72,  # CANNOT_PARSE_NUMBER
+        117,  # INCORRECT_DATA
+        130,  # CANNOT_READ_ARRAY_FROM_TEXT
+        131,  # TOO_LARGE_STRING_SIZE
+        349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+        407,  # DECIMAL_OVERFLOW
+        467,  # CANNOT_PARSE_BOOL
+    }
+)
+"""Codes of errors that a row is to blame for; any other is the server's or the schema's."""
+
 
 class _JsonResult(Struct):
     meta: list[dict[str, str]]
@@ -78,7 +100,7 @@ class ClickHouse:
         """Insert rows into a table of ours; return when they are stored.
 
         rows : JSONEachRow, as `schemas.rows` encodes. token : the same token again inserts nothing.
-        Raises Unavailable, or Refused when the server rejects the rows.
+        Raises Unavailable, Refused when a row is to blame, or Misconfigured.
         """
         with self._errors():
             self._client.raw_insert(
@@ -127,6 +149,8 @@ class ClickHouse:
                 raise Misconfigured(
                     f"ClickHouse at {self._url} refuses the user; check MISE_VOICE_CLICKHOUSE_USER and …_PASSWORD"
                 ) from error
-            raise Refused(f"ClickHouse: {error}", reason="clickhouse_rejected") from error
+            if error.code in DATA_CODES:
+                raise Refused(f"ClickHouse: {error}", reason="row_rejected") from error
+            raise Misconfigured(f"ClickHouse at {self._url}: {error}") from error
         except ClickHouseError as error:
-            raise Refused(f"ClickHouse: {error}", reason="clickhouse_rejected") from error
+            raise Misconfigured(f"ClickHouse at {self._url}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -11,9 +12,11 @@ from agents import sink
 from agents.delivery import Record
 from agents.sink import SinkStage, _row
 from pipeline.dialogue.calls import Calls
+from pipeline.kafka.send import Outgoing
 from pipeline.settings import Settings
 from schemas.annotated import AnnotatedTurn
 from schemas.codec import encode
+from schemas.dead_letter import DeadLetter
 from schemas.errors import Refused
 from schemas.identity import Position
 from schemas.topics import ANNOTATED, SUMMARISED
@@ -28,10 +31,10 @@ def outputs() -> list[Record]:
 
 def test_each_record_has_its_table_and_one_line() -> None:
     found = [_row(record) for record in outputs()]
-    assert [table for table, _ in found] == ["turn_rows", "event_rows", "call_rows"]
-    for _, row in found:
-        assert b"\n" not in row
-        assert json.loads(row)["call_id"] == "call-1"
+    assert [row.table for row in found] == ["turn_rows", "event_rows", "call_rows"]
+    for row in found:
+        assert row.line.count(b"\n") == 1
+        assert json.loads(row.line)["call_id"] == "call-1"
 
 
 @pytest.mark.parametrize("topic", [ANNOTATED.name, SUMMARISED.name])
@@ -41,32 +44,77 @@ def test_what_cannot_be_read_is_refused(topic: str, value: bytes | None) -> None
         _row(Record(topic, 0, 0, 0, b"k", value))
 
 
+class Inserts:
+    """Stands for ClickHouse: keeps what it is given, and rejects an insert with a row that has `poison` in it."""
+
+    def __init__(self, poison: bytes = b"\0") -> None:
+        self.tokens: list[str] = []
+        self.stored: list[bytes] = []
+        self._poison = poison
+
+    def insert(self, _table: str, rows: bytes, *, token: str) -> None:
+        if self._poison in rows:
+            raise Refused("a row is to blame", reason="row_rejected")
+        self.tokens.append(token)
+        self.stored += rows.splitlines()
+
+
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> SinkStage:
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Outgoing]:
+    """What the stage sends to Kafka."""
+    sent: list[Outgoing] = []
+
+    async def send_all(_producer: object, records: Sequence[Outgoing]) -> None:
+        sent.extend(records)
+
     monkeypatch.setattr(sink, "producer", lambda *_, **__: None)
-    return SinkStage(Settings())
+    monkeypatch.setattr(sink, "send_all", send_all)
+    return sent
 
 
-def test_token_of_a_batch_is_always_the_same(stage: SinkStage) -> None:
+async def inserted(batch: Sequence[Record], poison: bytes = b"\0") -> Inserts:
+    stage = SinkStage(Settings())
+    stage._clickhouse = inserts = Inserts(poison)  # type: ignore[assignment]
+    await stage.process(batch)
+    return inserts
+
+
+def turns(count: int) -> list[Record]:
+    records = [(Position(1, i), unmeasured(received_turn(turn_id=f"turn-{i}-"))) for i in range(count)]
+    annotated = Calls(1).apply(records).annotated
+    return [Record(ANNOTATED.name, 0, i, 0, key, encode(row)) for i, (key, row) in enumerate(annotated)]
+
+
+@pytest.mark.usefixtures("sent")
+async def test_same_batch_has_the_same_tokens() -> None:
     batch = outputs()
-    rows = b"\n".join(_row(record)[1] for record in batch)
-    assert stage._token(batch, rows) == stage._token(batch[::-1], bytearray(rows))
-    assert stage._token(batch, rows) != stage._token(batch, rows + b" ")
-    assert stage._token(batch, rows) != stage._token(batch[:1], rows)
+    assert (await inserted(batch)).tokens == (await inserted(batch)).tokens
+    assert (await inserted(batch)).tokens[0] != (await inserted(turns(2))).tokens[0]
 
 
-def test_same_turn_under_a_new_epoch_has_another_token(stage: SinkStage) -> None:
+@pytest.mark.usefixtures("sent")
+async def test_same_turn_under_a_new_epoch_has_another_token() -> None:
     """A topic made anew begins with the offsets of the old one: ClickHouse would drop its first batches in silence."""
     tokens = set()
     for epoch in (1, 2):
         ((_, annotated),) = Calls(1).apply([(Position(epoch, 0), unmeasured(received_turn()))]).annotated
         assert isinstance(annotated, AnnotatedTurn)
-        record = Record(ANNOTATED.name, 0, 0, 0, b"k", encode(annotated))
-        tokens.add(stage._token([record], _row(record)[1]))
+        tokens |= set((await inserted([Record(ANNOTATED.name, 0, 0, 0, b"k", encode(annotated))])).tokens)
     assert len(tokens) == 2
+
+
+@pytest.mark.parametrize("poisoned", range(7))
+async def test_rejected_row_becomes_a_dead_letter_and_its_neighbours_are_stored(
+    sent: list[Outgoing], poisoned: int
+) -> None:
+    batch = turns(7)
+    inserts = await inserted(batch, poison=f"turn-{poisoned}-".encode())
+    assert len(inserts.stored) == 6
+    (letter,) = [msgspec.json.decode(record.value or b"", type=DeadLetter) for record in sent]
+    assert (letter.reason, letter.source_offset, letter.value) == ("row_rejected", poisoned, batch[poisoned].value)
 
 
 def test_row_does_not_depend_on_where_its_record_lay() -> None:
     record = outputs()[0]
-    assert _row(record) == _row(record._replace(partition=7, offset=99))
-    assert msgspec.json.decode(_row(record)[1])["version"] == Position(1, 1).version()
+    assert _row(record).line == _row(record._replace(partition=7, offset=99)).line
+    assert msgspec.json.decode(_row(record).line)["version"] == Position(1, 1).version()

@@ -67,7 +67,9 @@ def test_content_hash_covers_everything_but_received_at() -> None:
 
 
 def object_for(name: str) -> object:
-    return {"started_at": 5, "ended_at": 6, "words": [], "metadata": {"k": "v"}, "interrupted": True}.get(name, "other")
+    return {"started_at": 5, "ended_at": 2**50, "words": [], "metadata": {"k": "v"}, "interrupted": True}.get(
+        name, "other"
+    )
 
 
 def test_revision_received_later_wins_and_at_one_instant_the_greater_hash() -> None:

@@ -132,8 +132,16 @@ def test_time_out_of_range_is_refused(field: str, value: Any) -> None:
 
 
 def test_range_is_from_2000_to_a_day_ahead() -> None:
-    assert accept(started_at=946_684_800).record.started_at == 946_684_800_000
-    assert accept(ended_at=(T0 + 5_000 + DAY) / 1000).record.ended_at == T0 + 5_000 + DAY
+    assert accept(started_at=946_684_800, ended_at=946_684_801).record.started_at == 946_684_800_000
+    ahead = (T0 + 5_000 + DAY) / 1000
+    assert accept(started_at=ahead - 1, ended_at=ahead).record.ended_at == T0 + 5_000 + DAY
+
+
+def test_turn_lasts_a_day_at_most() -> None:
+    begin = S0 - 2 * 86_400
+    assert accept(started_at=begin, ended_at=begin + 86_400).record.ended_at == round(1000 * begin) + DAY
+    error = refusal(started_at=begin, ended_at=begin + 86_400.001)
+    assert (error.field, error.reason) == ("ended_at", "time_out_of_range")
 
 
 def test_time_without_zone_is_refused() -> None:

@@ -1,8 +1,8 @@
 """The calls stage: `turns.measured` to `turns.annotated` and `calls.summarised`.
 
-What a call is and what follows from it stands in `pipeline.dialogue.calls`; here its changes are made durable: outputs,
-then state, then the acknowledgement. So the state is never ahead of the outputs, and what a crash repeats is the same
-again.
+What a call is and what follows from it stands in `pipeline.dialogue.calls`; here its changes are made durable: the mark
+of how far they go, outputs, state, then the acknowledgement. So the state is never ahead of the outputs, and what a crash
+repeats ends in the same rows (docs/decisions/0001).
 """
 
 from __future__ import annotations

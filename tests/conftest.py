@@ -1,9 +1,18 @@
-"""What holds for every test."""
+"""Settings for all tests."""
 
-from __future__ import annotations
-
+import pytest
 from hypothesis import settings
 
-# No deadline: two cores are shared with other tests, and a slow example is no wrong one. The blob reproduces a failure.
-settings.register_profile("mise", deadline=None, print_blob=True)
-settings.load_profile("mise")
+# A busy machine is no failure; a failure says how to see it again.
+settings.register_profile("tests", deadline=None, print_blob=True)
+settings.load_profile("tests")
+
+ORDER = ("unit", "contract", "integration")
+"""The fast ones first, whatever order they have inside."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order by folder what is shuffled already."""
+    tests = config.rootpath / "tests"
+    items.sort(key=lambda item: ORDER.index(item.path.relative_to(tests).parts[0]))

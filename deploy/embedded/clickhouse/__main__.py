@@ -109,6 +109,8 @@ def _serve(data: Path, listener: socket.socket, expected: Credentials) -> NoRetu
                 log_level="warning",
                 access_log=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
+                # httptools, where it is installed, takes 64 kB of URL at the most, and can't be told otherwise.
+                http="h11",
                 h11_max_incomplete_event_size=MAX_REQUEST_HEAD_BYTES,
                 timeout_graceful_shutdown=GRACE_S,
             )

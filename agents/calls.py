@@ -1,8 +1,8 @@
 """The calls stage: `turns.measured` to `turns.annotated` and `calls.summarised`.
 
-What a call is and what follows from it stands in `pipeline.dialogue.calls`; here its changes are made durable: the mark
-of how far they go, outputs, state, then the acknowledgement. So the state is never ahead of the outputs, and what a crash
-repeats ends in the same rows (docs/decisions/0001).
+What a call is and what follows from it stands in `pipeline.dialogue.calls`; here its changes are made durable: the
+mark of how far they go, outputs, state, then the acknowledgement. So the state is never ahead of the outputs, and what
+a crash repeats ends in the same rows (docs/decisions/0001).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 
 from agents.dead_letters import dead_letter
-from agents.delivery import Progress, Record
+from agents.delivery import Progress, Record, check_received_at
 from pipeline import metrics
 from pipeline.dialogue.calls import Calls, Changes
 from pipeline.kafka.client import producer, reader
@@ -25,7 +25,7 @@ from pipeline.settings import Settings
 from schemas.codec import decode, encode
 from schemas.errors import Refused
 from schemas.identity import Position
-from schemas.records import MEASURED_DECODER, Measured
+from schemas.records import MEASURED_DECODER, Measured, source
 from schemas.topics import ANNOTATED, CALL_STATE, MEASURED, SUMMARISED
 
 log = structlog.get_logger()
@@ -109,6 +109,7 @@ class CallsStage:
         for record in records:
             try:
                 measured = decode(MEASURED_DECODER, record.value or b"")
+                check_received_at(record, source(measured).received_at)
             except Refused as error:
                 letters.append(dead_letter(self.name, record, error))
             else:

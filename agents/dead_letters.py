@@ -43,4 +43,5 @@ def dead_letter(stage: str, record: Record, error: Refused) -> Outgoing:
         version=VERSION,
         failed_at=now_ms,
     )
-    return Outgoing(DEAD_LETTERS.name, 0, record.key, encode(letter), now_ms)
+    # Without the key as a key: it is in the letter, and twice it might not fit.
+    return Outgoing(DEAD_LETTERS.name, 0, None, encode(letter), now_ms)

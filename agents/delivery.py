@@ -23,7 +23,7 @@ from faust.types import EventT
 
 from pipeline import metrics
 from pipeline.settings import Settings
-from schemas.errors import Unavailable
+from schemas.errors import Refused, Unavailable
 from schemas.topics import TopicSpec
 
 log = structlog.get_logger()
@@ -33,7 +33,9 @@ T = TypeVar("T")
 EXIT_FAILED = 70
 """EX_SOFTWARE: an error that the process could not handle."""
 
-STOP_WITHIN_S = 3.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+STOP_WITHIN_S = 2.5
 """Faust stops in well under a second, unless aiokafka's fetcher swallows its cancellation (aio-libs/aiokafka#983): then
 its consumer has left the group already, and waits for ever."""
 
@@ -47,6 +49,20 @@ class Record(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
+
+
+AHEAD_MS = 60 * 60 * 1000
+"""How far `received_at` may lie after the record's own timestamp, which the broker holds to its clock."""
+
+
+def check_received_at(record: Record, received_at: int) -> None:
+    """Raise Refused for a `received_at` [µs] that no gateway can have stamped: the stream time would jump with it."""
+    if not 0 <= received_at // 1000 <= record.timestamp_ms + AHEAD_MS:
+        raise Refused(
+            f"received_at: {received_at} µs is not within an hour of the record's timestamp {record.timestamp_ms} ms",
+            field="received_at",
+            reason="time_out_of_range",
+        )
 
 
 class Progress(NamedTuple):
@@ -153,10 +169,13 @@ async def run(app: faust.App, stage: Stage, settings: Settings) -> int:
         log.critical("stage_failed", stage=stage.name, exc_info=error)
         end(EXIT_FAILED)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end, 0)
+    # Until the stage has connected there is nothing to finish, and what it waits for may be away for long.
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, os._exit, 0)
     attach(app, stage, settings, fail)
     async with stage:
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, end, 0)
         try:
             await app.start()
             watch = asyncio.create_task(_watch(app, fail))

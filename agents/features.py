@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from agents.dead_letters import dead_letter
-from agents.delivery import Record, until_available
+from agents.delivery import Record, check_received_at, until_available
 from agents.pool import Crashed, Pool
 from pipeline.kafka.client import producer
 from pipeline.kafka.send import Outgoing, send_all
@@ -40,7 +40,7 @@ class FeaturesStage:
         self._blobs = Blobs(settings.blobs())
         self._producer = producer(settings, client_id="mise-voice-features", linger_ms=0)
         self._places = asyncio.Semaphore(settings.features_processes * AUDIO_IN_FLIGHT)
-        self._pool = Pool(measure, settings.features_processes)
+        self._pool = Pool(_measure, settings.features_processes)
 
     async def __aenter__(self) -> FeaturesStage:
         await self._producer.start()
@@ -61,6 +61,7 @@ class FeaturesStage:
     async def _measured(self, record: Record) -> Outgoing:
         try:
             received = decode(RECEIVED_DECODER, record.value or b"")
+            check_received_at(record, received.received_at)
         except Refused as error:
             return dead_letter(self.name, record, error)
         measured: Measured = received if isinstance(received, ReceivedEvent) else await self._measure(received)
@@ -78,7 +79,14 @@ class FeaturesStage:
                 return await self._pool.run(turn, data, longest_s=self._longest_s)
             except Crashed:
                 log.warning("decoder_crashed", call_id=turn.call_id, turn_id=turn.turn_id)
-            except Exception:
-                # A bug of the measuring, but audio never costs the turn: it goes on without acoustics.
-                log.exception("measuring_failed", call_id=turn.call_id, turn_id=turn.turn_id)
-            return not_measured(turn, "decoder_crashed")
+                return not_measured(turn, "decoder_crashed")
+
+
+def _measure(turn: ReceivedTurn, data: bytes, *, longest_s: float) -> MeasuredTurn:
+    """`measure`, in a process of the pool."""
+    try:
+        return measure(turn, data, longest_s=longest_s)
+    except Exception:
+        # A bug of ours, but audio never costs the turn; what fails around the measuring is not caught here.
+        log.exception("measuring_failed", call_id=turn.call_id, turn_id=turn.turn_id)
+        return not_measured(turn, "decoder_crashed")

@@ -72,6 +72,8 @@ class SinkStage:
         try:
             await until_available("clickhouse", lambda: asyncio.to_thread(clickhouse.insert, table, lines, token=token))
         except Refused as error:
+            if error.reason != "row_rejected":
+                raise
             if len(rows) == 1:
                 return [dead_letter(self.name, rows[0].record, error)]
             half = len(rows) // 2

@@ -10,8 +10,10 @@ from typing import Annotated, NoReturn
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
+from deploy.plain import plain
 from pipeline import log
 from pipeline.settings import Settings
 from schemas.errors import MiseError
@@ -59,8 +61,10 @@ def gateway() -> None:
     import uvicorn  # noqa: PLC0415
 
     from pipeline.gateway.app import create_app  # noqa: PLC0415
+    from pipeline.kafka.client import brokers  # noqa: PLC0415
 
     settings = Settings.from_environment()
+    brokers(settings)
     log.configure(settings.log_level, process="gateway")
     uvicorn.run(
         create_app(settings),
@@ -69,7 +73,7 @@ def gateway() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=4,
+        timeout_graceful_shutdown=2,
     )
 
 
@@ -117,24 +121,26 @@ def sql(
         for number, row in enumerate(rows, 1):
             tall = Table("column", f"row {number}")
             for column in columns:
-                tall.add_row(column, _cell(row[column]))
+                tall.add_row(plain(column), _cell(row[column]))
             console.print(tall)
         return
-    table = Table(*columns)
+    table = Table(*(Column(plain(column)) for column in columns))
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
     console.print(table)
 
 
 @app.command()
-def call(call_id: str) -> None:
+def call(
+    call_id: str, *, workspace: Annotated[str, typer.Option(help="Call ids are unique inside one.")] = "default"
+) -> None:
     """Show a call as a timeline."""
     from deploy import timeline  # noqa: PLC0415
     from deploy.run_file import running_settings  # noqa: PLC0415
     from pipeline.storage.clickhouse import ClickHouse  # noqa: PLC0415
 
     clickhouse = ClickHouse(running_settings(Settings.from_environment()))
-    Console().print(timeline.table(call_id, timeline.lines(clickhouse, call_id)))
+    Console().print(timeline.table(call_id, timeline.lines(clickhouse, call_id, workspace=workspace)))
 
 
 @keys_app.command("create")
@@ -159,12 +165,12 @@ def list_keys() -> None:
 
     table = Table("id", "workspace", "scopes", "name")
     for key in keys.read(Settings.from_environment().keys_file()):
-        table.add_row(key.id, key.workspace, ", ".join(key.scopes), key.name)
+        table.add_row(key.id, key.workspace, ", ".join(key.scopes), plain(key.name))
     Console().print(table)
 
 
 @keys_app.command("revoke")
-def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows it, or the key itself.")]) -> None:
+def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows it.")]) -> None:
     """Revoke a key; the gateway refuses it from the next request on."""
     from pipeline.gateway import keys  # noqa: PLC0415
 
@@ -172,10 +178,10 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows 
     typer.echo(f"revoked {revoked.id} of workspace {revoked.workspace}", err=True)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object) -> Text:
     if value is None:
-        return "NULL"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        return Text("NULL")
+    return plain(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
 def main() -> NoReturn:

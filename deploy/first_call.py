@@ -64,5 +64,8 @@ def _post(run: RunFile, path: str, body: dict[str, Any]) -> None:
         msgspec.json.encode(body),
         {"Authorization": f"Bearer {run.api_key}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - likewise; anything but 2xx raises
-        pass
+    try:
+        with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - likewise; anything but 2xx raises
+            pass
+    except OSError as error:  # URLError and HTTPError are such
+        raise Unavailable(f"the gateway did not take the example call: {error}; see its log") from error

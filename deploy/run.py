@@ -34,7 +34,11 @@ WORKSPACE = "default"
 def main(settings: Settings, *, example: bool, console: Console) -> int:
     """Run until SIGINT or SIGTERM; the exit status."""
     settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        # For the user alone: recordings, what was said, keys.
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(f"MISE_VOICE_DATA_DIR {settings.data_dir}: {error.strerror}; name a folder") from error
     with _alone(settings.data_dir):
         return asyncio.run(_run(settings, example=example, console=console))
 
@@ -103,7 +107,7 @@ async def _serve(
         call_id = await asyncio.to_thread(first_call.send, run_file.read(settings.run_file()))
         await first_call.until_visible(clickhouse, call_id)
         say("an example call went through; its turns, from ClickHouse:")
-        console.print(timeline.table(call_id, timeline.lines(clickhouse, call_id)))
+        console.print(timeline.table(call_id, timeline.lines(clickhouse, call_id, workspace=WORKSPACE)))
         clickhouse.close()
     console.print(_how_to_go_on(settings, key), highlight=False, soft_wrap=True, markup=False)
     await supervisor.failed()

@@ -91,7 +91,7 @@ def services_of(settings: Settings, *, default_ports: bool = True) -> Services:
 def gateway_url(settings: Settings) -> str:
     """Where a client on this machine reaches the gateway."""
     host = "127.0.0.1" if settings.gateway_host in ("0.0.0.0", "::") else settings.gateway_host  # noqa: S104
-    return f"http://{host}:{settings.gateway_port}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.gateway_port}"
 
 
 def _kafka(config: kafka.KafkaConfig) -> Service:

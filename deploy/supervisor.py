@@ -42,7 +42,7 @@ class Service:
     ready: Callable[[int, Alive], Awaitable[None]]
     log_file: Path
     environ: Mapping[str, str]
-    stop_s: float = 5.0
+    stop_s: float = 3.0
 
 
 class Supervisor:
@@ -60,7 +60,13 @@ class Supervisor:
 
     async def start(self, *services: Service) -> None:
         """Start the services together; return when all are ready. Raises what their `command` or `ready` raise."""
-        await asyncio.gather(*(self._start(service) for service in services))
+        starting = [asyncio.create_task(self._start(service)) for service in services]
+        try:
+            await asyncio.gather(*starting)
+        finally:  # what one's failure leaves half started must not go on while the caller stops the rest
+            for task in starting:
+                task.cancel()
+            await asyncio.gather(*starting, return_exceptions=True)
         for service in services:
             self._keepers[service.name] = asyncio.create_task(self._keep(service), name=f"keep {service.name}")
 

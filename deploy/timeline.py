@@ -7,18 +7,19 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from deploy.plain import plain
 from pipeline.storage.clickhouse import ClickHouse
 from schemas.errors import Refused
 
 _TURNS = """
 SELECT opened_at, participant, started_at, ended_at, text, level_dbfs, not_measured_reason, overlaps
-FROM turns WHERE call_id = {call_id:String}
+FROM turns WHERE workspace = {workspace:String} AND call_id = {call_id:String}
 ORDER BY opened_at, started_at, ended_at, turn_id
 """
 
 _EVENTS = """
 SELECT opened_at, type, at, participant, data
-FROM call_events WHERE call_id = {call_id:String}
+FROM call_events WHERE workspace = {workspace:String} AND call_id = {call_id:String}
 ORDER BY opened_at, at, event_id
 """
 
@@ -35,10 +36,11 @@ class Line(NamedTuple):
     overlap: str
 
 
-def lines(clickhouse: ClickHouse, call_id: str) -> list[Line]:
+def lines(clickhouse: ClickHouse, call_id: str, *, workspace: str) -> list[Line]:
     """Turns and call events of the call, in order. Raises Refused when there is no such call."""
-    _, turns = clickhouse.rows(_TURNS, {"call_id": call_id})
-    _, events = clickhouse.rows(_EVENTS, {"call_id": call_id})
+    call = {"workspace": workspace, "call_id": call_id}
+    _, turns = clickhouse.rows(_TURNS, call)
+    _, events = clickhouse.rows(_EVENTS, call)
     found = [
         Line(
             opened_at,
@@ -63,23 +65,27 @@ def lines(clickhouse: ClickHouse, call_id: str) -> list[Line]:
         for opened_at, kind, at, participant, data in events
     ]
     if not found:
-        raise Refused(f"no call {call_id!r}; `mise-voice sql` shows which there are: select call_id from calls")
+        raise Refused(
+            f"no call {call_id!r} in workspace {workspace!r}; see which there are with `mise-voice sql` and "
+            f"select workspace, call_id from calls"
+        )
     return sorted(found, key=lambda line: (line.opened_at, line.at))
 
 
 def table(call_id: str, found: list[Line]) -> Table:
     """The lines as a table; times in seconds from the call's first line."""
-    table = Table(title=f"Call {call_id}, from {found[0].at:%Y-%m-%d %H:%M:%S} UTC", title_justify="left")
-    for name in ("participant", "start", "end", "text", "level [dBFS]", "overlap"):
-        table.add_column(name, justify="right" if name in ("start", "end", "level [dBFS]") else "left")
+    title = plain(f"Call {call_id}, from {found[0].at:%Y-%m-%d %H:%M:%S} UTC")
+    table = Table(title=title, title_justify="left")
+    for name in ("participant", "start", "end", "text", "level (dBFS)", "overlap"):
+        table.add_column(name, justify="right" if name in ("start", "end", "level (dBFS)") else "left")
     for line in found:
         table.add_row(
-            line.participant,
+            plain(line.participant),
             _seconds(found[0].at, line.at),
             _seconds(found[0].at, line.ended_at) if line.ended_at else "",
-            line.text,
+            plain(line.text),
             line.level,
-            line.overlap,
+            plain(line.overlap),
         )
     return table
 

@@ -28,11 +28,11 @@ def to_ms(value: float | str, *, field: str) -> int:
     else:
         seconds = Decimal(repr(value))
         if not seconds.is_finite():
-            raise Refused(f"{field}: {value} is not an instant; send epoch seconds or ISO 8601", field=field)
+            raise Refused(f"{field}: {str(value)[:64]} is not an instant; send epoch seconds or ISO 8601", field=field)
         ms = int((seconds * 1000).quantize(Decimal(1), ROUND_HALF_UP)) if abs(seconds) < MAX_MS else MAX_MS + 1
     if not 0 <= ms <= MAX_MS:
         raise Refused(
-            f"{field}: {value} is outside 1970 .. 9999; send epoch seconds (not milliseconds) or ISO 8601",
+            f"{field}: {str(value)[:64]} is outside 1970 .. 9999; send epoch seconds (not milliseconds) or ISO 8601",
             field=field,
             reason="time_out_of_range",
         )

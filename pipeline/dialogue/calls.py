@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from pipeline.dialogue.call import (
     KEPT_MS,
+    MAX_PARTICIPANTS,
     Call,
     RecordId,
     annotated_event,
@@ -251,6 +252,13 @@ class Calls:
         if call is None:
             call = self._calls[key] = Call(origin.workspace, origin.call_id, received_ms(record))
             changes.state.append((_head_key(key), _stored_call(call)))
+        if not call.takes(record):
+            raise Refused(
+                f"call {origin.call_id!r} has {MAX_PARTICIPANTS} participants already; is participant an id of the "
+                f"speaker, the same in all of its turns?",
+                field="participant",
+                reason="too_many_participants",
+            )
         return call
 
     def _annotate(self, key: bytes, new: set[RecordId], changes: Changes) -> None:

@@ -70,8 +70,8 @@ def accept_turn(turn: Turn, *, workspace: str, received_at: int, limits: Limits)
     ended_at = _instant(turn.ended_at, "ended_at", received_at)
     if ended_at < started_at:
         raise Refused(
-            f"ended_at: {turn.ended_at} is {(started_at - ended_at) / 1000:g} s before started_at {turn.started_at}; "
-            f"send both as epoch seconds or ISO 8601 with a zone",
+            f"ended_at: {str(turn.ended_at)[:64]} is {(started_at - ended_at) / 1000:g} s before started_at "
+            f"{str(turn.started_at)[:64]}; send both as epoch seconds or ISO 8601 with a zone",
             field="ended_at",
             reason="ended_before_started",
         )
@@ -211,6 +211,8 @@ def _check_id(value: str, field: str, limits: Limits) -> None:
     _check_size(value, field, limits.id_bytes)
     if _CONTROL.search(value):
         raise Refused(f"{field}: has control characters; leave them out", field=field)
+    if "\ufffd" in value:  # what a decoder puts for bytes that are no UTF-8: several ids would become one
+        raise Refused(f"{field}: is not UTF-8, percent-encoded in a path; send its UTF-8 bytes", field=field)
 
 
 def _check_size(value: str, field: str, limit: int) -> None:

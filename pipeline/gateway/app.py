@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -50,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with gateway.publisher:
             yield
 
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.openapi = lambda: openapi.document(VERSION)  # type: ignore[method-assign]
     app.add_api_route("/v1/turns", gateway.post_turn, methods=["POST"])
     app.add_api_route("/v1/turns:batch", gateway.post_batch, methods=["POST"])
@@ -122,7 +123,10 @@ class Gateway:
                     field="turns",
                     reason="too_large",
                 )
-            outcomes = [self._accept_item(turn, workspace) for turn in turns]
+            outcomes = []
+            for turn in turns:
+                outcomes.append(self._accept_item(turn, workspace))
+                await asyncio.sleep(0)  # other requests are not to wait for a whole batch of long turns
             accepted = [outcome for outcome in outcomes if isinstance(outcome, AcceptedTurn)]
             published = iter(await self.publisher.publish(accepted))
             results = [

@@ -18,7 +18,7 @@ KEPT = 10_000
 """Answers kept; the oldest go first."""
 
 KEPT_BYTES = 64 * 2**20
-"""Of their bodies, that is: the answer to a full batch has 80 kB."""
+"""Of their bodies: the answer to a full batch has 80 kB, with long ids 500 kB."""
 
 KEPT_S = 24 * 60 * 60.0
 """How long an answer is kept."""

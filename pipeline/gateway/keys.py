@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -68,17 +70,6 @@ def read(path: Path) -> list[ApiKey]:
     return keys
 
 
-def write(path: Path, keys: Iterable[ApiKey]) -> None:
-    """Replace the file, atomically, readable by this user alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.writelines(encode(key) + b"\n" for key in keys)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 def add(path: Path, key: str, *, workspace: str, name: str) -> None:
     """Add a key that may ingest for the workspace. Raises Refused for a workspace that is no `Workspace`."""
     try:
@@ -88,17 +79,41 @@ def add(path: Path, key: str, *, workspace: str, name: str) -> None:
             f"workspace {workspace[:64]!r}: expected 1 to 64 letters, digits, - or _",
             field="workspace",
         ) from None
-    write(path, [*read(path), ApiKey(sha256=digest(key), workspace=workspace, scopes=["ingest"], name=name)])
+    with _changing(path):
+        _write(path, [*read(path), ApiKey(sha256=digest(key), workspace=workspace, scopes=["ingest"], name=name)])
 
 
-def revoke(path: Path, key: str) -> ApiKey:
-    """Remove a key, named by its id or by itself. Raises Refused when it is not there."""
-    known = read(path)
-    for entry in known:
-        if key in (entry.id, entry.sha256) or digest(key) == entry.sha256:
-            write(path, [other for other in known if other != entry])
-            return entry
-    raise Refused(f"no key {key[:12]}… in {path}; see `mise-voice keys list`")
+def revoke(path: Path, key_id: str) -> ApiKey:
+    """Remove the key of this id, every line of it. Raises Refused when it is not there."""
+    with _changing(path):
+        known = read(path)
+        for entry in known:
+            if key_id in (entry.id, entry.sha256):
+                _write(path, [other for other in known if other.sha256 != entry.sha256])
+                return entry
+    raise Refused(f"no key with this id in {path}; see `mise-voice keys list`")
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Hold the file against others who change it. Raises Misconfigured when its folder takes no writes."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.with_name(f"{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise Misconfigured(f"keys file {path}: {error.strerror}; its folder must be writable by this user") from error
+
+
+def _write(path: Path, keys: Iterable[ApiKey]) -> None:
+    """Replace the file, atomically, readable by this user alone."""
+    draft = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.writelines(encode(key) + b"\n" for key in keys)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
 
 
 class KeyRing:
@@ -123,4 +138,6 @@ class KeyRing:
             status = self._path.stat()
         except FileNotFoundError:
             return (0, 0, 0)
+        except OSError as error:
+            raise Misconfigured(f"keys file {self._path}: {error.strerror}") from error
         return (status.st_ino, status.st_mtime_ns, status.st_size)

@@ -28,7 +28,7 @@ class Publisher:
         self._timeout_s = settings.gateway_produce_timeout_s
 
     async def __aenter__(self) -> Publisher:
-        await self._blobs.check()
+        await self._blobs.check_writable()
         # Here, since it belongs to the running loop.
         self._producer = producer(self._settings, client_id="mise-voice-gateway")
         await self._producer.start()
@@ -42,10 +42,11 @@ class Publisher:
 
         Records of one call are sent in the order given. A record is sent only once its audio is stored.
         """
-        stored = await asyncio.gather(*(self._store(item) for item in accepted))
-        results: list[Unavailable | None] = list(stored)
+        results: list[Unavailable | None] = [None] * len(accepted)
         try:
             async with asyncio.timeout(self._timeout_s):
+                stored = await asyncio.gather(*(self._store(item) for item in accepted))
+                results = list(stored)
                 sent = {index: await self._send(item) for index, item in enumerate(accepted) if stored[index] is None}
                 outcomes = await asyncio.gather(*sent.values(), return_exceptions=True)
         except (KafkaError, TimeoutError) as error:
@@ -64,7 +65,7 @@ class Publisher:
         """Return when Kafka and the blob store answer. Raises Unavailable."""
         try:
             async with asyncio.timeout(3.0):
-                await self._blobs.check()
+                await self._blobs.check_reachable()
                 if not await self._producer.client.force_metadata_update():
                     raise Unavailable("Kafka: no broker answers")
                 await self._producer.partitions_for(RECEIVED.name)

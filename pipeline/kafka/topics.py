@@ -15,7 +15,7 @@ from pipeline.kafka.client import admin, producer, reader
 from pipeline.kafka.partition import read_newest
 from pipeline.settings import Settings
 from schemas.errors import Misconfigured, Unavailable
-from schemas.topics import EPOCHS, MEASURED, TOPICS, TopicSpec
+from schemas.topics import EPOCHS, MEASURED, RECEIVED, TOPICS, TopicSpec
 
 log = structlog.get_logger()
 
@@ -64,6 +64,8 @@ async def _create_one(settings: Settings, client: AIOKafkaAdminClient, spec: Top
             "retention.ms": str(-1 if spec.retention_ms is None else spec.retention_ms),
             "max.message.bytes": str(spec.max_record_bytes),
             "message.timestamp.type": "CreateTime",
+            # Only the gateway's clock is held against the broker's; what was taken must not be refused further on.
+            **({} if spec == RECEIVED else {"message.timestamp.after.max.ms": str(2**63 - 1)}),
             # One replica down must not stop the writes, and no write may rest on one replica alone.
             "min.insync.replicas": str(max(1, settings.kafka_replication_factor - 1)),
         },

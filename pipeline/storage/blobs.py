@@ -12,6 +12,9 @@ from schemas.errors import Misconfigured, Unavailable
 
 CONCURRENT_PUTS = 32
 
+PROBE = "readiness"
+"""Key of an empty blob that is there to be asked for."""
+
 
 class Blobs:
     """Bytes by key. Credentials come from the environment as the provider's tools name them."""
@@ -44,6 +47,10 @@ class Blobs:
         except (BaseError, OSError) as error:
             raise Unavailable(f"blob store {self._url}: {error}") from error
 
-    async def check(self) -> None:
+    async def check_writable(self) -> None:
         """Return when the store takes writes. Raises Unavailable."""
-        await self.put("readiness", b"")
+        await self.put(PROBE, b"")
+
+    async def check_reachable(self) -> None:
+        """Return when the store answers: a read, since writes may cost money each. Raises Unavailable."""
+        await self.get(PROBE)

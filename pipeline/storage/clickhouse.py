@@ -100,7 +100,7 @@ class ClickHouse:
         """Insert rows into a table of ours; return when they are stored.
 
         rows : JSONEachRow, as `schemas.rows` encodes. token : the same token again inserts nothing.
-        Raises Unavailable, Refused when a row is to blame, or Misconfigured.
+        Raises Unavailable, or Refused: with the reason `row_rejected` when a row is to blame.
         """
         with self._errors():
             self._client.raw_insert(
@@ -151,6 +151,6 @@ class ClickHouse:
                 ) from error
             if error.code in DATA_CODES:
                 raise Refused(f"ClickHouse: {error}", reason="row_rejected") from error
-            raise Misconfigured(f"ClickHouse at {self._url}: {error}") from error
+            raise Refused(f"ClickHouse: {error}", reason="statement_rejected") from error
         except ClickHouseError as error:
-            raise Misconfigured(f"ClickHouse at {self._url}: {error}") from error
+            raise Refused(f"ClickHouse: {error}", reason="statement_rejected") from error

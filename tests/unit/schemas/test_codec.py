@@ -94,8 +94,9 @@ def test_field_at_fault_is_named(change: dict[str, object], field: str) -> None:
         (encode(GOOD) + b"x", "not_json", None),
         (b"\xff\xfe", "not_json", None),
         (b"\x1f\x8b\x08", "not_json", None),
-        (b'{"started_at": NaN}', "not_json", None),
-        (b'{"started_at": Infinity}', "not_json", None),
+        (b'{"started_at": NaN}', "not_finite", "started_at"),
+        (b'{"started_at": Infinity}', "not_finite", "started_at"),
+        (b'{"words": [{"w": "a", "start": 1, "end": 2}, {"end": -Infinity}]}', "not_finite", "words[1].end"),
         (b'{"call_id": "\xff"}', "not_utf8", None),
         (b'{"call_id": "\xed\xa0\x80"}', "not_utf8", None),  # a surrogate in UTF-8
         (b'{"call_id": "\\ud800"}', "not_json", None),

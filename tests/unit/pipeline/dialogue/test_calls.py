@@ -17,7 +17,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dialogue.call import ENDED_MS, IDLE_MS, KEPT_MS, Call, annotated_event, annotated_turn, record_id, summary
+from pipeline.dialogue.call import (
+    ENDED_MS,
+    IDLE_MS,
+    KEPT_MS,
+    MAX_PARTICIPANTS,
+    Call,
+    annotated_event,
+    annotated_turn,
+    record_id,
+    summary,
+)
 from pipeline.dialogue.calls import GONE_KEPT_MS, MARK_KEY, Calls, Changes
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
 from schemas.codec import encode
@@ -626,3 +636,13 @@ def test_call_of_events_alone_has_no_times_and_no_ratio() -> None:
     (call,) = started(received_event(0, "room_started")).call_rows()
     assert (call.started_at, call.ended_at, call.turns, call.events) == (None, None, 0, 1)
     assert (call.duration_ms, call.speech_ms, call.overlap_ratio, call.participants) == (0, 0, None, [])
+
+
+def test_participants_beyond_reason_are_refused_and_the_others_go_on() -> None:
+    calls = Calls(1)
+    crowd = [turn(0, 1_000, f"t{number}", f"p{number}") for number in range(MAX_PARTICIPANTS + 2)]
+    again = turn(2_000, 3_000, "again", "p0")
+    changes = calls.apply([(Position(1, offset), record) for offset, record in enumerate([*crowd, again])])
+    assert [refusal.index for refusal in changes.refused] == [MAX_PARTICIPANTS, MAX_PARTICIPANTS + 1]
+    assert {refusal.error.reason for refusal in changes.refused} == {"too_many_participants"}
+    assert changes.summaries[-1][1].turns == MAX_PARTICIPANTS + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,28 @@ def test_file_is_readable_by_its_user_alone(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_nothing_but_the_file_is_left_behind(path: Path) -> None:
+def test_nothing_but_the_file_and_its_lock_is_left_behind(path: Path) -> None:
     keys.add(path, "k", workspace="acme", name="")
-    assert list(path.parent.iterdir()) == [path]
+    assert sorted(path.parent.iterdir()) == [path, path.with_name(f"{path.name}.lock")]
+
+
+def test_keys_made_at_once_are_all_there(path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: keys.add(path, f"key-{number}", workspace="acme", name=str(number)), range(24)))
+    assert {entry.name for entry in keys.read(path)} == {str(number) for number in range(24)}
+
+
+def test_every_line_of_a_revoked_key_is_gone(path: Path) -> None:
+    for name in ("first", "second"):
+        keys.add(path, "k", workspace="acme", name=name)
+    keys.revoke(path, keys.digest("k"))
+    assert KeyRing(path).find("k") is None
+
+
+def test_folder_that_takes_no_writes_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Misconfigured, match="keys file"):
+        keys.add(tmp_path / "file" / "keys.jsonl", "k", workspace="acme", name="")
 
 
 def test_without_a_file_there_are_no_keys(path: Path) -> None:
@@ -53,12 +73,12 @@ def test_without_a_file_there_are_no_keys(path: Path) -> None:
     assert KeyRing(path).find("k") is None
 
 
-@pytest.mark.parametrize("named_by", ["key", "id", "hash"])
+@pytest.mark.parametrize("named_by", ["id", "hash"])
 def test_revoked_key_is_gone_and_the_others_stay(path: Path, named_by: str) -> None:
     for key in ("one", "two", "three"):
         keys.add(path, key, workspace="acme", name=key)
     sha256 = keys.digest("two")
-    revoked = keys.revoke(path, {"key": "two", "id": sha256[:12], "hash": sha256}[named_by])
+    revoked = keys.revoke(path, {"id": sha256[:12], "hash": sha256}[named_by])
     assert revoked.name == "two"
     assert [entry.name for entry in keys.read(path)] == ["one", "three"]
 
@@ -113,7 +133,7 @@ def test_ring_notices_a_new_key_and_a_revoked_one(path: Path) -> None:
     assert ring.find("one") is not None
     keys.add(path, "two", workspace="acme", name="")
     assert ring.find("two") is not None
-    keys.revoke(path, "one")
+    keys.revoke(path, keys.digest("one"))
     assert ring.find("one") is None
     assert ring.find("two") is not None
     path.unlink()

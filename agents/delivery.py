@@ -35,7 +35,7 @@ EXIT_FAILED = 70
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-STOP_WITHIN_S = 2.5
+STOP_WITHIN_S = 2.0
 """Faust stops in well under a second, unless aiokafka's fetcher swallows its cancellation (aio-libs/aiokafka#983): then
 its consumer has left the group already, and waits for ever."""
 

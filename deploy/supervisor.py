@@ -42,7 +42,7 @@ class Service:
     ready: Callable[[int, Alive], Awaitable[None]]
     log_file: Path
     environ: Mapping[str, str]
-    stop_s: float = 3.0
+    stop_s: float = 2.5
 
 
 class Supervisor:

@@ -8,6 +8,8 @@ import sys
 from typing import Literal, NoReturn
 
 import faust
+from aiokafka.errors import KafkaError
+from prometheus_client import start_http_server
 
 from agents.app import create_app
 from agents.calls import ADVANCE_EVERY_S, CallsStage
@@ -15,6 +17,7 @@ from agents.delivery import progress, run
 from agents.features import FeaturesStage
 from agents.sink import SinkStage
 from pipeline.settings import Settings
+from schemas.errors import Misconfigured, Unavailable
 
 StageName = Literal["features", "calls", "sink"]
 
@@ -36,8 +39,18 @@ async def run_stage(settings: Settings, name: StageName) -> int:
 
 
 def main(settings: Settings, name: StageName) -> NoReturn:
-    """Run the stage's process; it ends with the stage's status."""
-    status = asyncio.run(run_stage(settings, name))
+    """Run the stage's process; it ends with the stage's status. Raises Misconfigured or Unavailable."""
+    if settings.metrics_port is not None:
+        try:
+            start_http_server(settings.metrics_port, settings.metrics_host)
+        except OSError as error:
+            raise Misconfigured(
+                f"MISE_VOICE_METRICS_PORT {settings.metrics_port}: {error.strerror}; each process needs its own"
+            ) from error
+    try:
+        status = asyncio.run(run_stage(settings, name))
+    except KafkaError as error:
+        raise Unavailable(f"{name}: Kafka at {settings.kafka_brokers} does not answer: {error}") from error
     sys.stderr.flush()
     # Python would free the calls in memory one by one: seconds in which the supervisor waits for nothing.
     os._exit(status)

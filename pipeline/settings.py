@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         gt=0,
         description="How long a stage waits to fill a batch: each stage adds up to this to the latency.",
     )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Where a stage serves its metrics; one for each process. Unset: nowhere."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of the stages' metrics.")
     generation: int = Field(1, ge=1, description="Generation that the calls stage writes; live starts as 1.")
 
     def blobs(self) -> str:

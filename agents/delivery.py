@@ -112,13 +112,19 @@ def attach(app: faust.App, stage: Stage, settings: Settings, fail: Callable[[Bas
 
 async def _deliver(app: faust.App, stage: Stage, events: Sequence[EventT[bytes]]) -> None:
     # After a rebalance older events may still come out of the buffer: they are consumed anew by their new owner.
-    current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+    current = _current(app, events)
     started = time.perf_counter()
     await stage.process([_record(event) for event in current])
-    for event in current:
+    # Asked again: the partitions may have moved meanwhile, and a stage does nothing for those that are not its own.
+    for event in _current(app, current):
         event.ack()
     metrics.STAGE_RECORDS.labels(stage.name).inc(len(current))
     metrics.STAGE_BATCH_SECONDS.labels(stage.name).observe(time.perf_counter() - started)
+
+
+def _current(app: faust.App, events: Sequence[EventT[bytes]]) -> list[EventT[bytes]]:
+    """The events that were consumed since the last rebalance."""
+    return [event for event in events if event.message.generation_id == app.consumer_generation_id]
 
 
 def _record(event: EventT[bytes]) -> Record:

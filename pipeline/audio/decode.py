@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import Refused
 from schemas.measured import NotMeasuredReason
-from schemas.turn import Audio, AudioChannel
+from schemas.turn import Audio, AudioChannel, AudioFormat
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -40,8 +40,11 @@ class Sound:
 RATES_HZ = range(1_000, 384_001)
 """Rates at which anything is recorded; below 100 Hz a frame of 10 ms would have no sample."""
 
-BLOCK_FRAMES = 65_536
-"""Decoded at once: of the channels of a long recording only their mix is kept."""
+FULL_RATE_HZ = 48_000
+"""Memory is bounded by the longest audio at this rate (an hour: 660 MiB); of a higher rate less time is decoded."""
+
+BLOCK_SAMPLES = 65_536
+"""Decoded at once, in all channels together: of those only their mix is kept."""
 
 UNKNOWN_FRAMES = 2**62
 """libsndfile says 2^63 - 1 where the header leaves the length open, as when it was written to a pipe."""
@@ -55,24 +58,37 @@ def decode(data: bytes, audio: Audio, *, longest_s: float) -> Sound:
 
     audio : the format and, for raw formats, rate and channels. longest_s : what is longer, or declares to be, is not
         decoded any further, so that a few bytes can't become gigabytes.
-    Raises NotMeasured: `undecodable`, `truncated` (less than the header declares), `empty`, `too_long`, `not_finite`.
+    Silence and a constant are sound too. Raises NotMeasured: `undecodable`; `truncated` (it ends before its header
+    says; a FLAC that is damaged in its last 8 kB looks the same; a file that declares no length is what is there);
+    `empty`; `too_long`; `not_finite`.
     """
-    if audio.format == "wav" and _is_cut_wav(data):
-        raise NotMeasured("truncated", "the data chunk declares more bytes than are there")
-    raw = _RAW.get(audio.format)
-    layout = (
-        {"samplerate": audio.sample_rate, "channels": audio.channels or 1, "format": "RAW", "subtype": raw}
-        if raw
-        else {}
-    )
+    if not data:
+        raise NotMeasured("empty", "there are no bytes")
+    layout: dict[str, object] = {}
+    if audio.format in _RAW:
+        # Raw samples have no header that could be wrong, but declared they are by somebody.
+        layout = {"samplerate": audio.sample_rate, "channels": audio.channels or 1}
+        layout |= {"format": "RAW", "subtype": _RAW[audio.format]}
+    elif not data.startswith(_FIRST_BYTES[audio.format]):
+        # libsndfile knows two dozen more containers, whose parsers nobody needs here.
+        raise NotMeasured("undecodable", f"the first bytes are those of no {audio.format}")
+    if (audio.format == "wav" and _is_cut_wav(data)) or (audio.format == "ogg" and _is_cut_ogg(data)):
+        raise NotMeasured("truncated", f"the {audio.format} ends before what its headers declare")
+    if audio.format == "mp3":
+        data = _without_id3(data)
+    source = _Unsized(data) if audio.format == "mp3" and not _mp3_says_its_length(data) else io.BytesIO(data)
+    declared = 0
     try:
-        with _Forward(io.BytesIO(data), **layout) as file:
+        with _Forward(source, **layout) as file:
             rate: int = file.samplerate
             if rate not in RATES_HZ:
                 raise NotMeasured("undecodable", f"a sample rate of {rate} Hz is none of a recording")
             declared = file.frames if file.frames < UNKNOWN_FRAMES else 0
-            samples = _samples(file, audio.channel, declared=declared, longest=int(longest_s * rate))
+            longest = int(longest_s * min(rate, FULL_RATE_HZ))
+            samples = _samples(file, audio.channel, declared=declared, longest=longest)
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
+        if declared and source.tell() == len(data):
+            raise NotMeasured("truncated", f"less than the {declared} frames that the header declares") from None
         raise NotMeasured("undecodable", f"{audio.format} can't be decoded: {error}") from None
     if len(samples) < declared:
         raise NotMeasured("truncated", f"{len(samples)} of the {declared} frames that the header declares are there")
@@ -93,32 +109,98 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc] # has no types
         return False
 
 
+class _Unsized(io.BytesIO):
+    """Bytes that don't say how many they are: their end is where they begin.
+
+    Of an MP3 that does not say how long it is libsndfile then counts the frames. Else it takes them all to be as large
+    as the first one, and reads so many: of a variable bit rate often half, or twice as many as there are.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return super().seek(0) if whence == io.SEEK_END else super().seek(offset, whence)
+
+
 def _samples(file: _Forward, channel: AudioChannel, *, declared: int, longest: int) -> Floats:
     """The channel's samples, float32 [n]. Raises NotMeasured (`too_long`) beyond `longest` frames."""
-    blocks: list[Floats] = []
+    frames = max(1, BLOCK_SAMPLES // file.channels)
+    samples: Floats = np.empty(frames, dtype=np.float32)
     read = 0
     while max(declared, read) <= longest:
-        block: Floats = file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+        block: Floats = file.read(frames, dtype="float32", always_2d=True)
         if not len(block):
-            return np.concatenate(blocks) if blocks else np.empty(0, dtype=np.float32)
-        blocks.append(_channel(block, channel))
+            samples.resize(read, refcheck=False)
+            return samples
+        if len(samples) < read + len(block):
+            # Grown in place: of an hour, blocks and what they are put together to would be twice the memory. Not made
+            # as long as is declared: that may be a lie.
+            samples.resize(max(read + len(block), 5 * len(samples) // 4), refcheck=False)
+        samples[read : read + len(block)] = _channel(block, channel)
         read += len(block)
     raise NotMeasured("too_long", f"more than the {longest / file.samplerate:g} s of audio that are measured")
 
 
+_FIRST_BYTES: dict[AudioFormat, tuple[bytes, ...]] = {
+    "wav": (b"RIFF", b"RF64"),
+    "flac": (b"fLaC",),
+    "ogg": (b"OggS",),
+    "mp3": (b"ID3", b"\xff"),
+}
+
+
 def _is_cut_wav(data: bytes) -> bool:
-    """Whether a WAV's data chunk declares more bytes than are there; libsndfile takes what there is for all."""
+    """Whether a WAV ends before its data chunk does, or before it has one; libsndfile takes what there is for all."""
+    data_bytes = None
     at = len(b"RIFF....WAVE")
     while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        name, size = data[at : at + 4], _little(data[at + 4 : at + 8])
+        if name == b"ds64":  # RF64 (EBU Tech 3306): sizes of 64 bits, of the whole and then of the data chunk
+            data_bytes = _little(data[at + 16 : at + 24])
+        if name == b"data" and data_bytes is not None:
+            size = data_bytes
         end = at + 8 + size
-        if data[at : at + 4] == b"data":
-            return end > len(data) and size < UNKNOWN_WAV_BYTES
+        if name == b"data" or end > len(data):
+            return end > len(data) and (size < UNKNOWN_WAV_BYTES or size == data_bytes)
         at = end + size % 2  # chunks start at even places
-    return False
+    return len(data) < 8 + _little(data[4:8]) < UNKNOWN_WAV_BYTES
 
 
-_RAW = {"pcm_s16le": "PCM_16", "mulaw": "ULAW"}
+def _is_cut_ogg(data: bytes) -> bool:
+    """Whether an Ogg ends within a page (RFC 3533, 6); libsndfile takes the whole pages for all.
+
+    That the last page is not flagged as the stream's end says nothing: it is left out by writers that can't go back,
+    such as Pion's to a stream.
+    """
+    page = data[data.rfind(b"OggS") :]
+    if len(page) < _OGG_SEGMENTS + 1:
+        return True
+    lacing = page[_OGG_SEGMENTS + 1 :][: page[_OGG_SEGMENTS]]
+    return len(page) < _OGG_SEGMENTS + 1 + page[_OGG_SEGMENTS] + sum(lacing)
+
+
+_OGG_SEGMENTS = 26
+"""Where a page's header has the number of its segments; their lengths follow, a byte each, and then they."""
+
+
+def _mp3_says_its_length(data: bytes) -> bool:
+    """Whether an MP3 begins with a frame that has the number of frames in it, in the ways of Xing, LAME or Fraunhofer.
+
+    Encoders write it when they can go back. It stands after the side information, 36 bytes into the frame at most.
+    """
+    return any(name in data[:40] for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def _without_id3(data: bytes) -> bytes:
+    """An MP3 without the tag that it may begin with (ID3v2.4, 3.1): its length has seven bits in each of four bytes."""
+    if not data.startswith(b"ID3"):
+        return data
+    return data[10 + sum((byte & 0x7F) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=False)) :]
+
+
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+_RAW: dict[AudioFormat, str] = {"pcm_s16le": "PCM_16", "mulaw": "ULAW"}
 
 
 def _channel(frames: Floats, channel: AudioChannel) -> Floats:
@@ -126,5 +208,7 @@ def _channel(frames: Floats, channel: AudioChannel) -> Floats:
     if frames.shape[1] == 1 or channel != "mix":
         only: Floats = np.ascontiguousarray(frames[:, 0 if channel == "mix" else min(channel, frames.shape[1] - 1)])
         return only
-    mean: Floats = frames.mean(axis=1, dtype=np.float32)
+    with np.errstate(invalid="ignore"):  # infinity less infinity is looked for later, with the rest
+        # Two samples near the greatest float32 have a mean, but no sum, in it.
+        mean: Floats = frames.mean(axis=1, dtype=np.float64).astype(np.float32)
     return mean

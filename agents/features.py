@@ -9,7 +9,8 @@ import structlog
 
 from agents.dead_letters import dead_letter
 from agents.delivery import Record, check_received_at, until_available
-from agents.pool import Crashed, Pool
+from agents.memory import Memory
+from agents.pool import Crashed, Pool, TimedOut
 from pipeline.kafka.client import producer
 from pipeline.kafka.send import Outgoing, send_all
 from pipeline.measure import measure, not_measured
@@ -18,6 +19,7 @@ from pipeline.storage.blobs import Blobs
 from schemas.codec import decode, encode
 from schemas.errors import Refused
 from schemas.event import ReceivedEvent
+from schemas.features import F0Estimator
 from schemas.measured import MeasuredTurn
 from schemas.records import RECEIVED_DECODER, Measured
 from schemas.topics import MEASURED, RECEIVED
@@ -28,6 +30,9 @@ log = structlog.get_logger()
 AUDIO_IN_FLIGHT = 8
 """Turns whose audio is in memory at once, for each process of the pool: enough to keep it busy."""
 
+AUDIO_BYTES = 256 * 2**20
+"""Encoded audio in memory at once; the largest that the gateway takes by default is 12 MiB."""
+
 
 class FeaturesStage:
     """Measures turns; call events pass through, so that a call's records keep their order."""
@@ -37,10 +42,12 @@ class FeaturesStage:
 
     def __init__(self, settings: Settings) -> None:
         self._longest_s = settings.audio_seconds
+        self._estimator = settings.features_f0
         self._blobs = Blobs(settings.blobs())
         self._producer = producer(settings, client_id="mise-voice-features", linger_ms=0)
         self._places = asyncio.Semaphore(settings.features_processes * AUDIO_IN_FLIGHT)
-        self._pool = Pool(_measure, settings.features_processes)
+        self._memory = Memory(AUDIO_BYTES)
+        self._pool = Pool(_measure, settings.features_processes, timeout_s=settings.features_timeout_s)
 
     async def __aenter__(self) -> FeaturesStage:
         await self._producer.start()
@@ -71,22 +78,25 @@ class FeaturesStage:
         audio = turn.audio
         if audio is None:
             return not_measured(turn, "no_audio")
-        async with self._places:
+        async with self._places, self._memory.hold(audio.size):
             data = await until_available("blob store", lambda: self._blobs.get(audio.blob))
             if data is None:
                 return not_measured(turn, "blob_missing")
             try:
-                return await self._pool.run(turn, data, longest_s=self._longest_s)
+                return await self._pool.run(turn, data, longest_s=self._longest_s, estimator=self._estimator)
             except Crashed:
                 log.warning("decoder_crashed", call_id=turn.call_id, turn_id=turn.turn_id)
                 return not_measured(turn, "decoder_crashed")
+            except TimedOut:
+                log.warning("measuring_timed_out", call_id=turn.call_id, turn_id=turn.turn_id)
+                return not_measured(turn, "timed_out")
 
 
-def _measure(turn: ReceivedTurn, data: bytes, *, longest_s: float) -> MeasuredTurn:
+def _measure(turn: ReceivedTurn, data: bytes, *, longest_s: float, estimator: F0Estimator) -> MeasuredTurn:
     """`measure`, in a process of the pool."""
     try:
-        return measure(turn, data, longest_s=longest_s)
+        return measure(turn, data, longest_s=longest_s, estimator=estimator)
     except Exception:
         # A bug of ours, but audio never costs the turn; what fails around the measuring is not caught here.
         log.exception("measuring_failed", call_id=turn.call_id, turn_id=turn.turn_id)
-        return not_measured(turn, "decoder_crashed")
+        return not_measured(turn, "measuring_failed")

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import Misconfigured
+from schemas.features import F0Estimator
 
 PREFIX = "MISE_VOICE_"
 
@@ -74,6 +75,13 @@ class Settings(BaseSettings):
     gateway_produce_timeout_s: float = Field(15.0, gt=0, description="After this the answer is 503, never 202.")
 
     features_processes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="Audio pool.")
+    # An hour of audio takes some 15 s of one core; a codec that hangs holds its process for as long as this.
+    features_timeout_s: float = Field(
+        60.0, gt=0, description="Longest time measuring a turn may take; after it the turn is not_measured: timed_out."
+    )
+    features_f0: F0Estimator = Field(
+        "autocorrelation", description="Estimator of the F0: autocorrelation, dio or harvest (docs/decisions/0008)."
+    )
     audio_seconds: float = Field(3600.0, gt=0, description="Longest audio decoded; longer is not_measured: too_long.")
 
     batch_records: int = Field(1_000, ge=1, description="Records a stage takes at once, at most.")

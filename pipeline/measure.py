@@ -1,18 +1,38 @@
-"""The measuring of one turn: decoding, voice activity and features put together. Pure."""
+"""The measuring of one turn: decoding, tracks, voice activity and features put together. Pure."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
+import numpy as np
 
 from pipeline.audio.activity import speech_segments
 from pipeline.audio.decode import NotMeasured, Sound, decode
-from pipeline.dsp.level import level_dbfs
+from pipeline.audio.resample import resample
+from pipeline.dialogue.lexicon import without_tags
+from pipeline.dsp.contour import contour
+from pipeline.dsp.features import features
+from pipeline.dsp.frames import analysis_rate
+from pipeline.dsp.tracks import Tracks, measure_tracks
 from pipeline.version import VERSION
-from schemas.measured import Features, MeasuredTurn, NotMeasuredReason, SpeechSegment
+from schemas.features import F0Estimator, Features
+from schemas.measured import MeasuredTurn, NotMeasuredReason, SpeechSegment
 from schemas.turn import ReceivedTurn
 
 LENGTH_DIFFERS_MS = 200
 """Audio whose length differs by more from the turn's is flagged."""
+
+LOUDEST = np.float32(1e6)
+"""A float file may hold samples whose squares no float32 holds; full scale is 1."""
+
+
+class Measurement(NamedTuple):
+    """All that is measured of a sound."""
+
+    features: Features
+    segments: list[SpeechSegment]
+    tracks: Tracks
 
 
 def not_measured(turn: ReceivedTurn, reason: NotMeasuredReason) -> MeasuredTurn:
@@ -20,7 +40,9 @@ def not_measured(turn: ReceivedTurn, reason: NotMeasuredReason) -> MeasuredTurn:
     return MeasuredTurn(turn=turn, not_measured_reason=reason, features_version=VERSION)
 
 
-def measure(turn: ReceivedTurn, data: bytes, *, longest_s: float) -> MeasuredTurn:
+def measure(
+    turn: ReceivedTurn, data: bytes, *, longest_s: float, estimator: F0Estimator = "autocorrelation"
+) -> MeasuredTurn:
     """The turn with what its audio says.
 
     data : the audio's bytes, `turn.audio` says how to read them. What can't be measured gives a turn with its
@@ -38,22 +60,32 @@ def measure(turn: ReceivedTurn, data: bytes, *, longest_s: float) -> MeasuredTur
     inside = Sound(sound.samples[: round(turn_ms * sound.rate / 1000)], sound.rate)
     if not len(inside.samples):
         return msgspec.structs.replace(not_measured(turn, "empty"), audio_length_differs=differs)
-    segments = speech_segments(inside)
-    features = measured_features(inside, segments)
+    found = measure_sound(inside, words=_words(turn), estimator=estimator)
     return MeasuredTurn(
         turn=turn,
-        features=features,
-        segments=segments,
-        measured=[name for name, value in msgspec.structs.asdict(features).items() if value is not None],
+        features=found.features,
+        segments=found.segments,
+        contour=contour(found.tracks.f0_hz, found.tracks.level_dbfs),
         audio_length_differs=differs,
-        features_version=VERSION,
+        features_version=VERSION if estimator == "autocorrelation" else f"{VERSION}+{estimator}",
     )
 
 
-def measured_features(sound: Sound, segments: list[SpeechSegment]) -> Features:
-    """The feature table's values for a sound. segments : its speech."""
-    return Features(
-        duration_s=sound.duration_ms / 1000,
-        speech_s=sum(segment.end_ms - segment.start_ms for segment in segments) / 1000,
-        level_dbfs=level_dbfs(sound.samples),
-    )
+def measure_sound(sound: Sound, *, words: int | None = None, estimator: F0Estimator = "autocorrelation") -> Measurement:
+    """Features, speech and tracks of a sound. words : spoken in it, None when not known."""
+    samples = sound.samples
+    if max(samples.max(), -samples.min()) > LOUDEST:
+        samples = np.clip(samples, -LOUDEST, LOUDEST)
+    # Without its offset, which is no sound: a constant is digital silence.
+    centred = samples - np.float32(samples.mean(dtype=np.float64))
+    analysed = resample(Sound(centred, sound.rate), analysis_rate(sound.rate))
+    tracks = measure_tracks(analysed, estimator)
+    segments = speech_segments(tracks)
+    return Measurement(features(tracks, analysed, Sound(samples, sound.rate), segments, words), segments, tracks)
+
+
+def _words(turn: ReceivedTurn) -> int | None:
+    """How many words the turn has; None when neither its words nor its text say."""
+    if turn.words:
+        return len(turn.words)
+    return len(without_tags(turn.text).split()) or None

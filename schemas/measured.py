@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from schemas.features import Features, numeric_features
 from schemas.turn import ReceivedTurn
 
 NotMeasuredReason = Literal[
@@ -17,34 +18,9 @@ NotMeasuredReason = Literal[
     "not_finite",
     "too_long",
     "decoder_crashed",
+    "measuring_failed",
+    "timed_out",
 ]
-
-
-class Features(Struct, frozen=True, omit_defaults=True):
-    """The acoustic features of a turn: this struct is the feature table, its names are the columns of `mise.turns`.
-
-    None (NULL) is "not measured", never zero.
-    """
-
-    duration_s: Annotated[
-        float | None,
-        Meta(description="Length of the audio inside the turn [s].", extra={"unit": "s", "source": "samples"}),
-    ] = None
-    speech_s: Annotated[
-        float | None,
-        Meta(
-            description="Time in speech segments [s], by the energy rule of pipeline.audio.activity.",
-            extra={"unit": "s", "source": "energy rule"},
-        ),
-    ] = None
-    level_dbfs: Annotated[
-        float | None,
-        Meta(
-            description="RMS level over the turn [dB re full scale; square wave at full scale 0, sine -3.01]; "
-            "not measured for digital silence.",
-            extra={"unit": "dBFS", "source": "RMS"},
-        ),
-    ] = None
 
 
 class SpeechSegment(Struct, frozen=True, array_like=True):
@@ -54,13 +30,26 @@ class SpeechSegment(Struct, frozen=True, array_like=True):
     end_ms: int
 
 
+class Contour(Struct, frozen=True):
+    """F0 and level along the turn, for drawing: at most 600 points each, one byte a point.
+
+    Point i stands for the stretch [i, i + 1) * hop_ms from the turn's start.
+    """
+
+    hop_ms: Annotated[float, Meta(gt=0, description="Length of a point's stretch [ms].")]
+    f0: Annotated[
+        bytes, Meta(max_length=600, description="0: unvoiced; else 50 * 2 ** ((byte - 1) / 64) Hz, 1 to 255.")
+    ]
+    level: Annotated[bytes, Meta(max_length=600, description="0: silent; else -102 + 0.4 * byte dBFS, 1 to 255.")]
+
+
 class MeasuredTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="record", tag="turn"):
     """A turn on `turns.measured`."""
 
     turn: ReceivedTurn
     features: Features = Features()
     segments: list[SpeechSegment] = []
-    measured: Annotated[list[str], Meta(description="Names of the features that hold a number.")] = []
+    contour: Annotated[Contour | None, Meta(description="F0 and level along the turn; None without acoustics.")] = None
     not_measured_reason: Annotated[
         NotMeasuredReason | None, Meta(description="Why there are no acoustics; None when there are.")
     ] = None
@@ -68,3 +57,8 @@ class MeasuredTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
         bool, Meta(description="The audio is more than 200 ms longer or shorter than the turn.")
     ] = False
     features_version: Annotated[str, Meta(description="Version of the code that measured.")]
+
+    @property
+    def measured(self) -> list[str]:
+        """Names of the features that hold a number, in the table's order."""
+        return [name for name in numeric_features() if getattr(self.features, name) is not None]

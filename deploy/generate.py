@@ -1,7 +1,7 @@
 """Writes the files that are made from the code: `python -m deploy.generate`. A test fails when they are stale.
 
-schemas/json/ : JSON Schema of every record, and the gateway's OpenAPI. docs/ : the tables of settings, columns, topics
-and metrics, between the lines `<!-- generated -->` and `<!-- end -->` of their pages.
+schemas/json/ : JSON Schema of every record, and the gateway's OpenAPI. docs/ : the tables of settings, columns,
+features, topics and metrics, between the lines `<!-- generated -->` and `<!-- end -->` of their pages.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import re
 import sys
 from collections.abc import Iterator
 from importlib import resources
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 from prometheus_client.metrics import MetricWrapperBase
@@ -23,6 +24,7 @@ from pipeline.settings import PREFIX, Settings
 from schemas.annotated import CallSummary
 from schemas.dead_letter import DeadLetter
 from schemas.event import CallEvent
+from schemas.features import Features
 from schemas.records import Annotated, Measured, Received
 from schemas.topics import DAY_MS, TOPICS
 from schemas.turn import Turn
@@ -50,6 +52,7 @@ def generated(root: Path) -> Iterator[tuple[Path, str]]:
     for page, table in (
         ("settings.md", _settings()),
         ("store.md", _columns()),
+        ("features.md", _features()),
         ("topics.md", _topics()),
         ("metrics.md", _metrics()),
     ):
@@ -91,19 +94,64 @@ def _columns() -> str:
     for view, table in (("turns", "turn_rows"), ("calls", "call_rows"), ("call_events", "event_rows")):
         match = re.search(rf"CREATE TABLE IF NOT EXISTS {table}\n\((.*?)\n\)\nENGINE", sql, re.DOTALL)
         assert match, f"no table {table} in the migrations"  # noqa: S101
-        columns = (
-            (f"`{column['name']}`", f"`{column['type']}`", (column["comment"] or "").replace("''", "'"))
-            for column in _COLUMN.finditer(match[1])
+        columns = [_Column(*column.group("name", "type", "comment")) for column in _COLUMN.finditer(match[1])]
+        for altered in re.finditer(rf"^ALTER TABLE {table}\n(.*?);$", sql, re.DOTALL | re.MULTILINE):
+            for action in altered[1].split(",\n"):
+                _alter(columns, action)
+        rows = (
+            (f"`{column.name}`", f"`{column.type}`", (column.comment or "").replace("''", "'")) for column in columns
         )
-        parts.append(f"\n### mise.{view}\n\n{_table(('column', 'type', 'meaning'), columns)}")
+        parts.append(f"\n### mise.{view}\n\n{_table(('column', 'type', 'meaning'), rows)}")
     return "".join(parts) + "\n"
 
 
+class _Column(NamedTuple):
+    name: str
+    type: str
+    comment: str | None
+
+
+_TEXT = r"'(?P<comment>(?:[^']|'')*)'"
 _COLUMN = re.compile(
-    r"^    (?P<name>\w+) +(?P<type>\S.*?)(?: CODEC\(.*?\)\))?(?: DEFAULT \S+)?"
-    r"(?: COMMENT '(?P<comment>(?:[^']|'')*)')?,?$",
-    re.MULTILINE,
+    rf"^    (?P<name>\w+) +(?P<type>\S.*?)(?: CODEC\(.*?\)\))?(?: DEFAULT \S+)?(?: COMMENT {_TEXT})?,?$", re.MULTILINE
 )
+_ADD = re.compile(
+    rf"    ADD COLUMN IF NOT EXISTS (?P<name>\w+) (?P<type>\S.*?)(?: COMMENT {_TEXT})? AFTER (?P<after>\w+)"
+)
+_SAY = re.compile(rf"    COMMENT COLUMN IF EXISTS (?P<name>\w+) {_TEXT}")
+
+
+def _alter(columns: list[_Column], action: str) -> None:
+    """Do to the columns what an action of ALTER TABLE does. Fails for an action of another kind."""
+    names = [column.name for column in columns]
+    if add := _ADD.fullmatch(action):
+        columns.insert(names.index(add["after"]) + 1, _Column(*add.group("name", "type", "comment")))
+    elif say := _SAY.fullmatch(action):
+        index = names.index(say["name"])
+        columns[index] = columns[index]._replace(comment=say["comment"])
+    else:
+        raise AssertionError(f"teach deploy.generate to read: {action}")
+
+
+def _features() -> str:
+    """The feature table, a section for each group."""
+    hints = get_type_hints(Features, include_extras=True)
+    features = [(name, get_args(hints[name])[1]) for name in Features.__struct_fields__]
+    parts = []
+    for group, members in groupby(features, key=lambda feature: feature[1].extra["group"]):
+        rows = (
+            (
+                f"`{name}`",
+                meta.extra["unit"],
+                meta.description.removesuffix(f" [{meta.extra['unit']}]"),
+                meta.extra["source"],
+                meta.extra["null"],
+            )
+            for name, meta in members
+        )
+        table = _table(("feature", "unit", "definition", "source", "NULL when"), rows)
+        parts.append(f"\n### {group.capitalize()}\n\n{table}")
+    return "".join(parts) + "\n"
 
 
 def _topics() -> str:

@@ -54,10 +54,17 @@ class AnnotatedTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     version: Version
     measured: MeasuredTurn
     rules: Annotated[str, Meta(description="Version of the dialogue rules.")]
-    overlap_ms: Annotated[Count, Meta(description="Time of this turn during which anyone else is active.")] = 0
+    overlap_ms: Annotated[Count, Meta(description="Time in which this turn and anyone else are active.")] = 0
     overlaps: Annotated[
         list[Overlap], Meta(description="Overlaps that start in this turn, its speaker the overlapper.")
     ] = []
+    z: Annotated[
+        dict[str, float],
+        Meta(
+            description="Feature -> how far it lies from what the speaker was in this call before, in robust standard "
+            "deviations, -20 to 20; a feature without z is left out. Definition: docs/features.md."
+        ),
+    ] = {}
 
 
 class AnnotatedEvent(Struct, frozen=True, kw_only=True, tag_field="record", tag="event"):
@@ -76,7 +83,7 @@ class ParticipantSummary(Struct, frozen=True):
     participant: str
     role: Role
     turns: int
-    speech_ms: Annotated[int, Meta(description="Own activity: the union of the participant's turns.")]
+    speech_ms: Annotated[int, Meta(description="Own activity.")]
     talk_ratio: Annotated[float | None, Meta(description="speech_ms / sum of speech_ms over participants.")]
     interruptions_made: int
     interruptions_received: int

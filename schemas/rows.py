@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from schemas.annotated import CallState, OverlapClass, OverlapKind, ParticipantSummary
 from schemas.event import EventType
+from schemas.features import Features
 from schemas.measured import NotMeasuredReason
 from schemas.turn import AudioFormat, Role
 
@@ -48,8 +49,11 @@ class OverlapRow(Struct, frozen=True, rename={"class_": "class"}):
     yield_ms: int | None
 
 
-class TurnRow(Struct, frozen=True, kw_only=True):
-    """Table `turn_rows`. Identity: (workspace, generation, call_id, opened_at, turn_id)."""
+class TurnRow(Features, frozen=True, kw_only=True):
+    """Table `turn_rows`. Identity: (workspace, generation, call_id, opened_at, turn_id).
+
+    The features are columns under their own names; one that is None is left out of the line, and ClickHouse puts NULL.
+    """
 
     workspace: str
     generation: int
@@ -76,14 +80,15 @@ class TurnRow(Struct, frozen=True, kw_only=True):
     audio_format: AudioFormat | None
     audio_length_differs: bool
     segments: list[SegmentRow]
-    duration_s: float | None
-    speech_s: float | None
-    level_dbfs: float | None
+    contour_hop_ms: float | None
+    f0_contour: list[int]
+    level_contour: list[int]
     measured: list[str]
     not_measured_reason: NotMeasuredReason | None
     features_version: str
     overlap_ms: int
     overlaps: list[OverlapRow]
+    z: dict[str, float]
     rules: str
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from schemas.event import EventType, ReceivedEvent
+from schemas.features import Features
 from schemas.identity import with_content_hash
-from schemas.measured import Features, MeasuredTurn, SpeechSegment
+from schemas.measured import MeasuredTurn, SpeechSegment
 from schemas.turn import Audio, ReceivedRoom, ReceivedTurn, Role, Word
 
 T0 = 1_767_225_600_000
@@ -82,12 +83,14 @@ def unmeasured(turn: ReceivedTurn) -> MeasuredTurn:
     return MeasuredTurn(turn=turn, not_measured_reason="no_audio", features_version="0.0.0")
 
 
-def measured(turn: ReceivedTurn) -> MeasuredTurn:
+FEATURES = Features(duration_s=1.0, speech_s=0.75, level_dbfs=-23.5)
+
+
+def measured(turn: ReceivedTurn, features: Features = FEATURES) -> MeasuredTurn:
     """The turn with acoustics."""
     return MeasuredTurn(
         turn=turn,
-        features=Features(duration_s=1.0, speech_s=0.75, level_dbfs=-23.5),
+        features=features,
         segments=[SpeechSegment(5, 505), SpeechSegment(720, 970)],
-        measured=["duration_s", "speech_s", "level_dbfs"],
         features_version="0.0.0",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import asdict
+
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Overlap
 from schemas.codec import encode
 from schemas.rows import CallRow, EventRow, Instant, OverlapRow, SegmentRow, TurnRow, WordRow, from_ms, from_us
@@ -15,8 +17,9 @@ def turn_row(record: AnnotatedTurn) -> TurnRow:
     measured = record.measured
     turn = measured.turn
     room = turn.room or NO_ROOM
-    features = measured.features
+    contour = measured.contour
     return TurnRow(
+        **asdict(measured.features),
         workspace=record.workspace,
         generation=record.generation,
         call_id=turn.call_id,
@@ -42,14 +45,15 @@ def turn_row(record: AnnotatedTurn) -> TurnRow:
         audio_format=turn.audio.format if turn.audio else None,
         audio_length_differs=measured.audio_length_differs,
         segments=[SegmentRow(segment.start_ms, segment.end_ms) for segment in measured.segments],
-        duration_s=features.duration_s,
-        speech_s=features.speech_s,
-        level_dbfs=features.level_dbfs,
+        contour_hop_ms=contour.hop_ms if contour else None,
+        f0_contour=list(contour.f0) if contour else [],
+        level_contour=list(contour.level) if contour else [],
         measured=measured.measured,
         not_measured_reason=measured.not_measured_reason,
         features_version=measured.features_version,
         overlap_ms=record.overlap_ms,
         overlaps=[_overlap(overlap) for overlap in record.overlaps],
+        z=record.z,
         rules=record.rules,
     )
 

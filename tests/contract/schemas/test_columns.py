@@ -1,4 +1,4 @@
-"""The rows' fields are the tables' columns: names, order and types, read from the migrations' CREATE TABLE."""
+"""The rows' fields are the columns: names, order and types, read from the CREATE and ALTER TABLE of the migrations."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from pipeline.storage.migrate import migrations
-from schemas.measured import Features
+from schemas.features import Features
 from schemas.rows import CallRow, EventRow, Instant, TurnRow
 
 TABLES: dict[str, type[msgspec.Struct]] = {"turn_rows": TurnRow, "event_rows": EventRow, "call_rows": CallRow}
+FEATURES = Features.__struct_fields__
 BY_DATABASE = {"inserted_at"}
 """Columns that ClickHouse fills in."""
 
@@ -35,14 +36,21 @@ def split(text: str) -> list[str]:
 
 
 def columns(table: str) -> dict[str, str]:
-    """Column -> type of a table, in order."""
+    """Column -> type of a table, in order: as it was created, then altered."""
     created = re.search(rf"CREATE TABLE IF NOT EXISTS {table}\n\((.*?)\n\)\nENGINE", SQL, re.DOTALL)
     assert created, table
-    found = {}
-    for definition in split(created[1]):
-        name, _, rest = definition.partition(" ")
-        found[name] = re.split(r" (?:COMMENT|CODEC|DEFAULT)\b", rest.strip(), maxsplit=1)[0].strip()
-    return found
+    found = [definition.split(" ", 1) for definition in split(created[1])]
+    for altered in re.finditer(rf"ALTER TABLE {table}\n(.*?);$", SQL, re.DOTALL | re.MULTILINE):
+        for action in split(altered[1]):
+            if action.startswith("COMMENT COLUMN IF EXISTS "):
+                continue
+            added = re.fullmatch(r"ADD COLUMN IF NOT EXISTS (\w+) (.*) AFTER (\w+)", action)
+            assert added, action
+            after = [name for name, _ in found].index(added[3])
+            found.insert(after + 1, [added[1], added[2]])
+    return {
+        name: re.split(r" (?:COMMENT|CODEC|DEFAULT)\b", rest.strip(), maxsplit=1)[0].strip() for name, rest in found
+    }
 
 
 def test_the_parser_reads_what_it_should() -> None:
@@ -52,11 +60,16 @@ def test_the_parser_reads_what_it_should() -> None:
         "c UInt8",
     ]
     assert columns("event_rows")["data"] == "Map(LowCardinality(String), String)"
+    assert columns("turn_rows")["pause_count"] == "Nullable(UInt32)"
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_fields_are_the_columns_in_their_order(table: str) -> None:
-    assert list(TABLES[table].__struct_encode_fields__) == [name for name in columns(table) if name not in BY_DATABASE]
+    fields, found = list(TABLES[table].__struct_encode_fields__), [n for n in columns(table) if n not in BY_DATABASE]
+    # A row has its features first, being one; the table has them in their place.
+    for of_features in (False, True):
+        expected = [name for name in found if (name in FEATURES) == of_features]
+        assert [name for name in fields if (name in FEATURES) == of_features] == expected
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -81,9 +94,12 @@ def holds(column: str, hint: Any, where: str) -> None:
         assert outer == "Array", where
         return holds(inner, typing.get_args(hint)[0], where)
     if typing.get_origin(hint) is dict:
-        assert column == "Map(LowCardinality(String), String)", where
-        assert hint == dict[str, str], where
-        return None
+        key, value = typing.get_args(hint)
+        assert outer == "Map", where
+        key_column, value_column = split(inner)
+        holds(key_column, key, where)
+        # A Map's value that is NULL is how a key that is absent reads, when that must not be 0.
+        return holds(value_column, value if value is str else value | None, where)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         assert outer == "Tuple", where
         members = dict(member.split(" ", 1) for member in split(inner))
@@ -98,7 +114,7 @@ def holds(column: str, hint: Any, where: str) -> None:
     # An Instant is a text as well: which it is shows only in the column.
     allowed = {
         bool: {"Bool"},
-        int: {"UInt32", "UInt64"},
+        int: {"UInt8", "UInt32", "UInt64"},
         float: {"Float32", "Float64"},
         Instant: {"String", "DateTime64"},
     }
@@ -135,8 +151,16 @@ def test_order_by_is_the_identity_that_the_struct_states(table: str) -> None:
 
 
 def test_every_feature_is_a_column_that_may_be_null() -> None:
-    for feature in Features.__struct_fields__:
-        assert columns("turn_rows")[feature].startswith("Nullable(Float")
+    for feature in FEATURES:
+        assert "Nullable(" in columns("turn_rows")[feature]
+
+
+def test_every_feature_says_its_unit_in_its_columns_comment() -> None:
+    hints = typing.get_type_hints(Features, include_extras=True)
+    for feature in FEATURES:
+        unit = typing.get_args(hints[feature])[1].extra["unit"]
+        (comment,) = re.findall(rf"COLUMN IF (?:NOT )?EXISTS {feature} (?:.* COMMENT )?'((?:[^']|'')*)'", SQL)
+        assert comment.endswith(f" [{unit}]" if unit else ""), feature
 
 
 def test_every_table_of_rows_is_tested() -> None:

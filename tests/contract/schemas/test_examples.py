@@ -18,8 +18,9 @@ from schemas.codec import decode, encode
 from schemas.dead_letter import DeadLetter
 from schemas.errors import Refused
 from schemas.event import CallEvent, EventType, ReceivedEvent
+from schemas.features import Features, numeric_features
 from schemas.identity import with_content_hash
-from schemas.measured import Features, MeasuredTurn
+from schemas.measured import MeasuredTurn
 from schemas.records import ANNOTATED_DECODER, MEASURED_DECODER, RECEIVED_DECODER, SUMMARY_DECODER
 from schemas.turn import ReceivedTurn, Turn
 
@@ -122,7 +123,7 @@ def test_hashes_are_those_of_the_records() -> None:
 
 def test_what_was_measured_is_listed() -> None:
     for record in examples_of("measured_turn"):
-        numbers = [name for name in Features.__struct_fields__ if getattr(record.features, name) is not None]
+        numbers = [name for name in numeric_features() if getattr(record.features, name) is not None]
         assert record.measured == numbers
         assert (record.not_measured_reason is None) == bool(numbers)
 
@@ -132,6 +133,27 @@ def test_summaries_add_up() -> None:
         assert summary.silence_ms == summary.duration_ms - summary.speech_ms
         assert summary.turns >= sum(said.turns for said in summary.participants)
         assert summary.overlap_ratio == (summary.overlap_ms / summary.speech_ms if summary.speech_ms else None)
+
+
+def test_every_feature_has_an_example() -> None:
+    features = [record.features for record in examples_of("measured_turn")]
+    for name in Features.__struct_fields__:
+        assert any(getattr(each, name) is not None for each in features), name
+
+
+def test_contour_is_there_when_there_are_acoustics_and_reaches_over_the_turn() -> None:
+    for record in examples_of("measured_turn"):
+        assert (record.contour is None) == (record.not_measured_reason is not None)
+        if record.contour:
+            points = len(record.contour.f0)
+            assert len(record.contour.level) == points
+            assert 0 <= points * record.contour.hop_ms - 1000 * record.features.duration_s < record.contour.hop_ms
+
+
+def test_z_is_of_features_that_were_measured() -> None:
+    for annotated in examples_of("annotated_turn"):
+        assert set(annotated.z) <= set(annotated.measured.measured)
+        assert all(abs(z) <= 20 for z in annotated.z.values())
 
 
 def test_annotated_examples_have_rows() -> None:

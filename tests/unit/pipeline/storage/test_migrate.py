@@ -55,8 +55,9 @@ def test_our_migrations_are_numbered_without_a_gap() -> None:
 
 @pytest.mark.parametrize("migration", migrations(), ids=lambda migration: migration.name)
 def test_our_migration_says_why_what_it_costs_and_how_to_go_back(migration: Migration) -> None:
-    head = migration.sql.split("\nCREATE")[0]
-    assert re.search(r"^-- Why: .*\n-- Cost on a large table: .*\n-- Back: ", head, re.MULTILINE)
+    head = re.split(r"\n(?:CREATE|ALTER)", migration.sql)[0]
+    more = r".*\n(?:-- .*\n)*?"
+    assert re.search(rf"^-- Why: {more}-- Cost on a large table: {more}-- Back: ", head, re.MULTILINE)
 
 
 @pytest.mark.parametrize("migration", migrations(), ids=lambda migration: migration.name)
@@ -65,4 +66,8 @@ def test_our_migration_can_be_repeated(migration: Migration) -> None:
     assert statements
     for statement in statements:
         code = "\n".join(line for line in statement.splitlines() if not line.startswith("--")).strip()
-        assert re.match(r"(CREATE (TABLE|VIEW) IF NOT EXISTS|ALTER TABLE \w+ \w+ COLUMN IF (NOT )?EXISTS)", code), code
+        if code.startswith("ALTER TABLE"):
+            actions = code.splitlines()[1:]
+            assert all(re.match(r"    \w+ COLUMN IF (NOT )?EXISTS ", action) for action in actions), code
+        else:
+            assert re.match(r"CREATE ((TABLE|VIEW) IF NOT EXISTS|OR REPLACE VIEW) ", code), code

@@ -9,25 +9,36 @@ import msgspec
 from pipeline.storage.rows import call_row, event_row, turn_row
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Overlap, ParticipantSummary
 from schemas.codec import encode
+from schemas.features import Features, numeric_features
+from schemas.measured import Contour
 from schemas.turn import Audio, ReceivedRoom, Word
 from tests.records import T0, measured, received_event, received_turn, unmeasured
+
+EVERY_FEATURE = msgspec.convert(
+    {name: number for number, name in enumerate(numeric_features(), 1)} | {"final_contour": "fall"}, Features
+)
 
 TURN = AnnotatedTurn(
     workspace="default",
     generation=1,
     opened_at=T0,
     version=2**63 + 1,
-    measured=measured(
-        received_turn(
-            audio=Audio("blob", "wav", 44),
-            words=[Word("hello", T0 + 1, T0 + 400)],
-            room=ReceivedRoom("room", "RM_1", "PA_1", T0 - 1),
-            metadata={"campaign": "x"},
-        )
+    measured=msgspec.structs.replace(
+        measured(
+            received_turn(
+                audio=Audio("blob", "wav", 44),
+                words=[Word("hello", T0 + 1, T0 + 400)],
+                room=ReceivedRoom("room", "RM_1", "PA_1", T0 - 1),
+                metadata={"campaign": "x"},
+            ),
+            EVERY_FEATURE,
+        ),
+        contour=Contour(10.0, b"\x00\x01\xff", b"\x80\x00\x7f"),
     ),
     rules="plain-1",
     overlap_ms=300,
     overlaps=[Overlap("caller", "bot", T0 + 5, 300, "between", "interruption", True, 300)],
+    z={"level_dbfs": -1.349},
 )
 MINIMAL = AnnotatedTurn(
     workspace="default", generation=1, opened_at=T0, version=1, measured=unmeasured(received_turn()), rules="plain-1"
@@ -65,10 +76,12 @@ def test_turns_values_are_in_their_columns() -> None:
         "audio_format": "wav",
         "audio_length_differs": False,
         "segments": [{"start_ms": 5, "end_ms": 505}, {"start_ms": 720, "end_ms": 970}],
-        "duration_s": 1.0,
-        "speech_s": 0.75,
-        "level_dbfs": -23.5,
-        "measured": ["duration_s", "speech_s", "level_dbfs"],
+        **{name: number for number, name in enumerate(numeric_features(), 1)},
+        "final_contour": "fall",
+        "contour_hop_ms": 10.0,
+        "f0_contour": [0, 1, 255],
+        "level_contour": [128, 0, 127],
+        "measured": list(numeric_features()),
         "not_measured_reason": None,
         "features_version": "0.0.0",
         "overlap_ms": 300,
@@ -83,6 +96,7 @@ def test_turns_values_are_in_their_columns() -> None:
                 "yield_ms": 300,
             }
         ],
+        "z": {"level_dbfs": -1.349},
         "rules": "plain-1",
     }
 
@@ -99,11 +113,15 @@ def test_what_a_turn_does_not_have_is_null_and_never_zero() -> None:
         "room_connected_at",
         "audio_blob",
         "audio_format",
-        "duration_s",
-        "speech_s",
-        "level_dbfs",
+        "contour_hop_ms",
+        *Features.__struct_fields__,
     }
-    assert (row.not_measured_reason, row.measured) == ("no_audio", [])
+    assert (row.not_measured_reason, row.measured, row.z) == ("no_audio", [], {})
+    assert (row.f0_contour, row.level_contour) == ([], [])
+
+
+def test_feature_without_a_value_is_left_out_of_the_line() -> None:
+    assert json.loads(encode(turn_row(MINIMAL))).keys() & set(Features.__struct_fields__) == set()
 
 
 def test_events_values_are_text_as_it_is_or_json() -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pipeline.dialogue.overlap import OverlapEvent, overlaps
 from pipeline.dialogue.spurts import Interval, Utterance, spurts, total, union
 
-RULES = "plain-1"
+RULES = "plain-2"
 """Version of the dialogue rules; rises when the same turns would be annotated otherwise."""
 
 
@@ -53,15 +53,15 @@ NO_OVERLAP = TurnAnnotation(0, ())
 
 
 def annotate(utterances: Iterable[Utterance]) -> Annotation:
-    """Annotation of a call. utterances : its turns that are speech, in any order, turn ids unique.
+    """Annotation of a call. utterances : where its turns speak, in any order; those of one turn are disjoint.
 
-    n log n in the turns plus the number of overlaps. Participants without speech are not in the result.
+    n log n in the utterances plus the number of overlaps. Participants without speech are not in the result.
     """
     by_participant: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         by_participant[utterance.participant].append(utterance)
     activity = {
-        participant: union((turn.start, turn.end) for turn in own) for participant, own in by_participant.items()
+        participant: union((start, end) for start, end, *_ in own) for participant, own in by_participant.items()
     }
     everyone = [interval for own in activity.values() for interval in own]
     spoken = union(everyone)
@@ -108,21 +108,23 @@ def _turns(
     for event in events:
         started[event.turn_id].append(event)
     ends = [interval.end for interval in shared]
+    overlap_ms: dict[str, int] = defaultdict(int)
+    for own in by_participant.values():
+        for utterance in own:
+            overlap_ms[utterance.turn_id] += _within(utterance, shared, ends)
     return {
-        turn.turn_id: TurnAnnotation(_within(turn, shared, ends), tuple(started.get(turn.turn_id, ())))
-        for own in by_participant.values()
-        for turn in own
+        turn_id: TurnAnnotation(overlap, tuple(started.get(turn_id, ()))) for turn_id, overlap in overlap_ms.items()
     }
 
 
-def _within(turn: Utterance, shared: Sequence[Interval], ends: Sequence[int]) -> int:
-    """Time of the turn that lies in `shared` [ms]: its participant is active there, so the other is someone else."""
+def _within(utterance: Utterance, shared: Sequence[Interval], ends: Sequence[int]) -> int:
+    """Time of the utterance in `shared` [ms]: its participant is active there, so the other is someone else."""
     overlap = 0
-    for index in range(bisect_right(ends, turn.start), len(shared)):
+    for index in range(bisect_right(ends, utterance.start), len(shared)):
         start, end = shared[index]
-        if start >= turn.end:
+        if start >= utterance.end:
             break
-        overlap += min(end, turn.end) - max(start, turn.start)
+        overlap += min(end, utterance.end) - max(start, utterance.start)
     return overlap
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pipeline.dialogue.annotate import NO_OVERLAP, RULES, Annotation, annotate
+from pipeline.dialogue.baseline import Baselines
 from pipeline.dialogue.overlap import OverlapEvent
-from pipeline.dialogue.spurts import Utterance, speech
+from pipeline.dialogue.spurts import Utterance, utterances
 from schemas.annotated import (
     AnnotatedEvent,
     AnnotatedTurn,
@@ -59,6 +61,7 @@ class Call:
     opened_at : epoch ms at which the first record to come was received; never changes.
     closed : whether the closed summary has been emitted for the records as they are.
     newest : position of the newest record in the set. due : when `Calls.advance` looks at the call next [epoch ms].
+    z_changed : the turns whose z the latest `annotate` changed.
     """
 
     workspace: str
@@ -69,10 +72,12 @@ class Call:
     annotation: Annotation | None = None
     newest: Position = BEGINNING
     due: int | None = None
+    baselines: Baselines = field(default_factory=Baselines)
+    z_changed: set[str] = field(default_factory=set)
     _participants: set[str] = field(default_factory=set)
     _received_ms: int = 0
     _ended_by: set[RecordId] = field(default_factory=set)
-    _utterances: dict[str, Utterance] = field(default_factory=dict)
+    _utterances: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
 
     def takes(self, record: Measured) -> bool:
         """Whether the call has room for the record's participant."""
@@ -96,18 +101,15 @@ class Call:
             else:
                 self._ended_by.discard(identity)
         else:
-            turn = record.turn
-            self._participants.add(turn.participant)
-            utterance = speech(turn.started_at, turn.ended_at, turn.turn_id, turn.participant, turn.text)
-            if utterance is None:
-                self._utterances.pop(turn.turn_id, None)
-            else:
-                self._utterances[turn.turn_id] = utterance
+            self.baselines.put(record)
+            self._participants.add(record.turn.participant)
+            self._utterances[record.turn.turn_id] = utterances(record)
         return True
 
     def annotate(self) -> Annotation:
-        """Annotation of the set as it is now; also kept in `annotation`."""
-        self.annotation = annotate(self._utterances.values())
+        """Annotation of the set as it is now; also kept in `annotation`, and every z in `baselines`."""
+        self.z_changed = self.baselines.update()
+        self.annotation = annotate(chain.from_iterable(self._utterances.values()))
         return self.annotation
 
     def closed_at(self) -> int:
@@ -129,6 +131,7 @@ def annotated_turn(
         rules=RULES,
         overlap_ms=said.overlap_ms,
         overlaps=[_overlap(event) for event in said.overlaps],
+        z=call.baselines.z(turn.turn.turn_id),
     )
 
 

@@ -163,7 +163,7 @@ class Calls:
     def apply(self, batch: Sequence[tuple[Position, Measured]]) -> Changes:
         """Take records into their calls and annotate the calls that changed.
 
-        Every turn whose annotation changed is emitted, new or not, under the position of the call's newest record.
+        Every turn whose annotation or z changed is emitted, new or not, under the position of the call's newest record.
 
         Changed against what was emitted before, and after a crash that is not known: the batch that was under way may
         have been another one, and its outputs, made from records that come again now, are durable already. What they
@@ -269,7 +269,12 @@ class Calls:
         for identity, (record, _) in call.records.items():
             if isinstance(record, MeasuredTurn):
                 turn_id = record.turn.turn_id
-                if identity in new or before is None or before.turns.get(turn_id) != after.turns.get(turn_id):
+                if (
+                    identity in new
+                    or before is None
+                    or turn_id in call.z_changed
+                    or before.turns.get(turn_id) != after.turns.get(turn_id)
+                ):
                     changes.annotated.append((key, annotated_turn(call, after, record, version, self._generation)))
             elif identity in new:
                 changes.annotated.append((key, annotated_event(call, record, version, self._generation)))

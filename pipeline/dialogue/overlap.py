@@ -116,7 +116,10 @@ def _class(
 
 
 def _words_allow(spurt: Spurt) -> bool:
-    """Words count against a backchannel only when all of them are known."""
-    texts = [utterance.text for utterance in spurt.utterances]
-    known = [text for text in texts if text is not None]
+    """Words count against a backchannel only when all of them are known.
+
+    The stretches of a turn whose words have no times have one text: it counts once.
+    """
+    texts = dict.fromkeys((utterance.turn_id, utterance.text) for utterance in spurt.utterances)
+    known = [text for _, text in texts if text is not None]
     return len(known) < len(texts) or may_be_backchannel(" ".join(known))

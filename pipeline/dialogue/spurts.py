@@ -1,16 +1,20 @@
 """From turns to speech: a participant's activity, and its spurts.
 
-Definitions (docs/dialogue.md): *activity* is the union of a participant's turns; a *spurt* is activity with own
+Definitions (docs/dialogue.md): *activity* is where the turns of a participant speak; a *spurt* is activity with own
 silences shorter than 200 ms bridged (inter-pausal unit). Intervals are half open, in ms: turns that touch share no
 time.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.dialogue.lexicon import without_tags
+from schemas.measured import MeasuredTurn
+from schemas.turn import ReceivedTurn
 
 BRIDGE_MS = 200
 """Own silences shorter than this belong to a spurt: 180-200 ms is usual [HE10, LT15]; 200 itself is a pause."""
@@ -24,7 +28,7 @@ class Interval(NamedTuple):
 
 
 class Utterance(NamedTuple):
-    """A turn as the dialogue rules see it. text is None when the words are unknown."""
+    """A stretch in which a turn speaks, the whole of it or a part. text is None when the words are unknown."""
 
     start: int
     end: int
@@ -43,13 +47,57 @@ class Spurt(NamedTuple):
 
 
 def speech(start: int, end: int, turn_id: str, participant: str, text: str) -> Utterance | None:
-    """The utterance of a turn; None for what is no speech: zero length, or a text of nothing but tags (`[laughter]`).
+    """The utterance of an interval; None for no speech: zero length, or a text of nothing but tags (`[laughter]`).
 
     `[unintelligible]`, `[inaudible]` and `[unk]` are words; an empty text is speech of unknown words.
     """
     if end <= start or (text.strip() and not without_tags(text).strip()):
         return None
     return Utterance(start, end, turn_id, participant, text if text.strip() else None)
+
+
+def utterances(measured: MeasuredTurn) -> tuple[Utterance, ...]:
+    """Where a turn speaks, in order and disjoint; nowhere when its text is no speech.
+
+    turn      |--------------------|
+    segments    |----|    |-----------|
+    speaks      |----|    |--------|
+
+    Its whole interval when its audio was not measured; also when no speech was found in the audio but the text has
+    words, for these were spoken: too quietly, or the audio is another's.
+    """
+    turn = measured.turn
+    whole = speech(turn.started_at, turn.ended_at, turn.turn_id, turn.participant, turn.text)
+    if whole is None:
+        return ()
+    if measured.not_measured_reason is not None:
+        return (whole,)
+    clipped = (
+        (max(turn.started_at + segment.start_ms, whole.start), min(turn.started_at + segment.end_ms, whole.end))
+        for segment in measured.segments
+    )
+    active = union((start, end) for start, end in clipped if start < end)
+    if not active:
+        return () if whole.text is None else (whole,)
+    found = (
+        speech(start, end, turn.turn_id, turn.participant, text)
+        for (start, end), text in zip(active, _texts(turn, active), strict=True)
+    )
+    return tuple(utterance for utterance in found if utterance is not None)
+
+
+def _texts(turn: ReceivedTurn, active: Sequence[Interval]) -> list[str]:
+    """What is said in each interval: the words whose middle is nearest to it, or all the text when they have no times.
+
+    Nearest, not inside: a recogniser's times are rough, and no word may get lost.
+    """
+    if not turn.words or len(active) == 1:
+        return [turn.text] * len(active)
+    said: list[list[str]] = [[] for _ in active]
+    pauses = [before.end + after.start for before, after in pairwise(active)]  # their middle, doubled as the words'
+    for word in turn.words:
+        said[bisect_right(pauses, word.started_at + word.ended_at)].append(word.w)
+    return [" ".join(words) for words in said]
 
 
 def union(intervals: Iterable[tuple[int, int]]) -> list[Interval]:

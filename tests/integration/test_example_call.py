@@ -21,6 +21,8 @@ from tests.integration.waiting import until
 
 FEATURES = ["duration_s", "speech_s", "level_dbfs"]
 CLOSES_AFTER = timedelta(seconds=10)
+ACTIVITY = timedelta(milliseconds=100)
+"""How far the bounds of voice activity may be from those of the cuts: the last sounds of a word fade out."""
 
 
 async def test_turns_stand_as_they_were_sent(live: Live, example_call: ExampleCall) -> None:
@@ -46,16 +48,19 @@ async def test_levels_are_those_of_the_audio(live: Live, example_call: ExampleCa
         assert abs(row["level_dbfs"] - 20 * math.log10(rms / 32768)) < 0.1
         assert abs(row["duration_s"] - len(samples) / rate) < 0.001
         assert 0 < row["speech_s"] <= row["duration_s"]
-        assert (row["measured"], row["not_measured_reason"], row["audio_length_differs"]) == (FEATURES, None, False)
+        assert set(FEATURES) <= set(row["measured"])
+        assert (row["not_measured_reason"], row["audio_length_differs"]) == (None, False)
 
 
 async def test_overlaps_are_those_it_was_composed_with(live: Live, example_call: ExampleCall) -> None:
     call = load()
     rows = await until(lambda: live.overlaps(example_call.call_id), lambda rows: len(rows) == len(call.overlaps))
-    assert [(row["overlapper"], row["overlapped"], row["started_at"], row["duration_ms"]) for row in rows] == [
-        (truth.overlapper, truth.overlapped, instant(example_call.begin_ms, truth.starts_s), truth.duration_ms)
-        for truth in call.overlaps
+    assert [(row["overlapper"], row["overlapped"]) for row in rows] == [
+        (truth.overlapper, truth.overlapped) for truth in call.overlaps
     ]
+    for row, truth in zip(rows, call.overlaps, strict=True):
+        assert abs(row["started_at"] - instant(example_call.begin_ms, truth.starts_s)) <= ACTIVITY
+        assert abs(timedelta(milliseconds=row["duration_ms"] - truth.duration_ms)) <= ACTIVITY
     placed_as = {"interruption": "interruption", "backchannel": "backchannel", "terminal": "overlap"}
     assert [row["class"] for row in rows] == [placed_as[truth.placed_as] for truth in call.overlaps]
 
@@ -97,10 +102,12 @@ async def test_summary_says_what_the_turns_say(live: Live, example_call: Example
         instant(example_call.begin_ms, min(turn.starts_s for turn in call.turns)),
         instant(example_call.begin_ms, max(turn.ends_s for turn in call.turns)),
     )
-    assert row["overlap_ms"] == sum(overlap.duration_ms for overlap in call.overlaps)
+    overlaps = await until(lambda: live.overlaps(example_call.call_id), lambda rows: len(rows) == len(call.overlaps))
+    assert row["overlap_ms"] == sum(overlap["duration_ms"] for overlap in overlaps)
     assert (row["interruptions"], row["backchannels"]) == (2, 1)
     assert row["speech_ms"] + row["silence_ms"] == row["duration_ms"]
     speech_ms = dict.fromkeys(("agent", "caller"), 0)
-    for turn in call.turns:
-        speech_ms[turn.participant] += round(1000 * (turn.ends_s - turn.starts_s))
+    turns = await until(lambda: live.turns(example_call.call_id), lambda rows: len(rows) == len(call.turns))
+    for turn in turns:
+        speech_ms[turn["participant"]] += round(1000 * turn["speech_s"])
     assert {said["participant"]: said["speech_ms"] for said in row["participants"]} == speech_ms

@@ -19,6 +19,11 @@ import soundfile
 from deploy import example
 from deploy.example import ExampleCall, ExampleOverlap, ExampleTurn
 from deploy.example import compose as script
+from pipeline.dialogue.annotate import annotate
+from pipeline.dialogue.spurts import Utterance, utterances
+from pipeline.measure import measure
+from schemas.turn import Audio
+from tests.records import T0, received_turn
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,6 +35,10 @@ CUT_ROW = re.compile(r"^\| `(\d\d-\w+\.flac)` \|.*\| `([0-9a-f]{64})` \|$", re.M
 # -45 dBFS, and the trimming asked for -40 before the fade, which takes 2 dB from a frame at most.
 HEARD_AT_ENDS_DBFS = -42.0
 HEARD_DBFS = -40.0
+
+ACTIVITY_MS = 100
+"""How far the bounds of voice activity may be from those of the cuts, which were made by level: the last sounds of a
+word fade out."""
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +179,24 @@ def test_both_sides_are_heard_during_each_overlap(call: ExampleCall) -> None:
             frames = heard[: len(heard) // frame * frame].reshape(-1, frame)
             loud = np.mean([level_dbfs(each) > HEARD_DBFS for each in frames])
             assert loud >= 0.8, (overlap, participant)  # the rest are closures of stops, not pauses
+
+
+def test_overlaps_are_found_again_by_voice_activity(call: ExampleCall) -> None:
+    spoken: list[Utterance] = []
+    for number, turn in enumerate(call.turns):
+        audio = Audio("blob", turn.audio_format, len(turn.audio))
+        received = received_turn(
+            ms(turn.starts_s), ms(turn.ends_s), f"t{number:02}", turn.participant, turn.text, audio=audio
+        )
+        spoken += utterances(measure(received, turn.audio, longest_s=60))
+    events = sorted(event for said in annotate(spoken).turns.values() for event in said.overlaps)
+    placed_as = {"interruption": "interruption", "backchannel": "backchannel", "overlap": "terminal"}
+    assert [(event.overlapper, event.overlapped, placed_as[event.class_]) for event in events] == [
+        (overlap.overlapper, overlap.overlapped, overlap.placed_as) for overlap in call.overlaps
+    ]
+    for event, overlap in zip(events, call.overlaps, strict=True):
+        assert event.start - T0 == pytest.approx(ms(overlap.starts_s), abs=ACTIVITY_MS), overlap
+        assert event.end - T0 == pytest.approx(ms(overlap.starts_s) + overlap.duration_ms, abs=ACTIVITY_MS), overlap
 
 
 def test_trim_finds_a_sound_to_the_frame_and_leaves_a_click() -> None:

@@ -16,18 +16,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.dialogue.annotate import Annotation, annotate
-from pipeline.dialogue.spurts import speech
+from pipeline.dialogue.spurts import speech, utterances
+from schemas.measured import MeasuredTurn, SpeechSegment
+from tests.records import T0, received_turn, unmeasured
 
 Bools = NDArray[np.bool_]
 
 
 class Line(NamedTuple):
-    """A turn as it is sent, times in ms."""
+    """A turn as it is sent, times in ms; or a part of the turn `turn_id`."""
 
     start: int
     end: int
     participant: str
     text: str
+    turn_id: str | None = None
 
 
 class Event(NamedTuple):
@@ -148,14 +151,14 @@ class Raster:
         if kind == "between":
             alone = self.spurts[overlapper[0]] & ~self.spurts[overlapped[0]]
             floor_taken = bool(alone[end : end + 500].all())
-        texts = [
-            line.text
-            for line in self.lines
+        texts = {
+            line.turn_id or at: line.text
+            for at, line in enumerate(self.lines)
             if line.participant == overlapper[0] and overlapper[1] <= line.start < overlapper[2]
-        ]
+        }
         if floor_taken and end - start >= 300 and start - overlapped[1] >= 200:
             class_ = "interruption"
-        elif kind == "within" and overlapper[2] - overlapper[1] < 1000 and short_or_lexical(texts):
+        elif kind == "within" and overlapper[2] - overlapper[1] < 1000 and short_or_lexical(list(texts.values())):
             class_ = "backchannel"
         else:
             class_ = "overlap"
@@ -276,6 +279,68 @@ def test_turns_are_those_of_the_raster(lines: list[Line]) -> None:
         for event in found[turn_id].overlaps:
             assert event.overlapper == line.participant
             assert line.start <= event.start < line.end
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Turns that were heard: a list of segments, in any order, some out of the turn; None without audio
+
+SEGMENTS = st.builds(lambda start, length: (100 * start, 100 * start + length), st.integers(-3, 15), LENGTHS)
+HEARD = st.lists(st.tuples(LINES, st.none() | st.lists(SEGMENTS, max_size=4)), max_size=10)
+
+Heard = Sequence[tuple[Line, list[tuple[int, int]] | None]]
+
+
+def annotation_of_heard(heard: Heard) -> Annotation:
+    def measured(line: Line, segments: list[tuple[int, int]] | None, turn_id: str) -> MeasuredTurn:
+        turn = received_turn(line.start - T0, line.end - T0, turn_id, line.participant, line.text)
+        found = [SpeechSegment(start, end) for start, end in segments or []]
+        return unmeasured(turn) if segments is None else MeasuredTurn(turn=turn, segments=found, features_version="0")
+
+    return annotate(found for i, turn in enumerate(heard) for found in utterances(measured(*turn, f"t{i:02}")))
+
+
+def parts(heard: Heard) -> list[Line]:
+    """The stretches in which the turns speak, as lines."""
+    lines = []
+    for i, (line, segments) in enumerate(heard):
+        speaks = np.zeros(line.end, dtype=bool)
+        for start, end in segments or []:
+            speaks[max(0, line.start + start) : max(0, line.start + end)] = True
+        speaks[: line.start] = False
+        if segments is None or not (speaks.any() or not line.text.strip()):
+            speaks[line.start :] = True
+        lines += [Line(*run, line.participant, line.text, f"t{i:02}") for run in runs(speaks)]
+    return lines
+
+
+@settings(max_examples=300)
+@given(HEARD)
+def test_annotation_of_turns_that_were_heard_is_that_of_the_raster(heard: Heard) -> None:
+    lines = parts(heard)
+    raster = Raster(lines)
+    found = annotation_of_heard(heard)
+    assert events(found) == raster.events()
+    assert (found.duration_ms, found.speech_ms, found.overlap_ms) == (
+        raster.duration_ms,
+        raster.speech_ms,
+        raster.overlap_ms,
+    )
+    assert {participant: said.speech_ms for participant, said in found.participants.items()} == {
+        participant: int(active.sum()) for participant, active in raster.activity.items()
+    }
+    spoken = [line for line in lines if not is_dropped(line)]
+    assert found.turns.keys() == {line.turn_id for line in spoken}
+    for turn_id, turn in found.turns.items():
+        own = [line for line in spoken if line.turn_id == turn_id]
+        assert turn.overlap_ms == sum(raster.overlap_of(line) for line in own)
+        for event in turn.overlaps:
+            assert any(event.overlapper == line.participant and event.start == line.start for line in own)
+
+
+@given(CONVERSATIONS)
+def test_turns_heard_all_over_are_as_turns_without_audio(lines: list[Line]) -> None:
+    everywhere = [(line, [(0, line.end - line.start)]) for line in lines]
+    assert annotation_of_heard(everywhere) == annotation(lines)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -32,10 +32,11 @@ from pipeline.dialogue.calls import GONE_KEPT_MS, MARK_KEY, Calls, Changes
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
 from schemas.codec import encode
 from schemas.errors import Refused
+from schemas.features import Features
 from schemas.identity import Position, record_key
-from schemas.measured import MeasuredTurn
+from schemas.measured import MeasuredTurn, SpeechSegment
 from schemas.records import Measured, source
-from tests.records import DAY, HOUR, MINUTE, T0, received_event, received_turn, unmeasured
+from tests.records import DAY, HOUR, MINUTE, T0, measured, received_event, received_turn, unmeasured
 
 GENERATION = 1
 EPOCH = 3
@@ -47,6 +48,31 @@ Log = Sequence[Measured]
 
 def turn(*args: Any, **kwargs: Any) -> MeasuredTurn:
     return unmeasured(received_turn(*args, **kwargs))
+
+
+def voice(
+    start: int, turn_id: str, level: float | None, participant: str = "caller", *, received: int | None = None
+) -> MeasuredTurn:
+    """A turn of half a second with a level [dBFS], or without acoustics; its text says so, for the content hash."""
+    origin = received_turn(start, start + 500, turn_id, participant, f"at {level} dBFS", received=received)
+    return unmeasured(origin) if level is None else measured(origin, Features(level_dbfs=level))
+
+
+def heard(
+    start: int,
+    end: int,
+    turn_id: str,
+    participant: str,
+    text: str,
+    segments: Sequence[tuple[int, int]],
+    *,
+    received: int | None = None,
+) -> MeasuredTurn:
+    """A turn with speech in `segments` of its audio; its metadata tell the audio apart, for the content hash."""
+    origin = received_turn(
+        start, end, turn_id, participant, text, received=received, metadata={"segments": str(segments)}
+    )
+    return msgspec.structs.replace(measured(origin), segments=[SpeechSegment(*segment) for segment in segments])
 
 
 def row_key(row: Row) -> RowKey:
@@ -168,15 +194,16 @@ def rows_of_set(records: Iterable[Measured], *, closed: bool) -> dict[RowKey, by
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Laws. Records of one call, few ids: doubles, revisions with another time, speaker or text, events, a call_ended that a
-# revision may take back. All of it is received within minutes, so nothing expires.
+# Laws. Records of one call, few ids: doubles, revisions with another time, speaker, text or audio, events, a call_ended
+# that a revision may take back. All of it is received within minutes, so nothing expires.
 
 TURNS = st.builds(
-    lambda start, length, turn_id, participant, text, received: turn(
-        100 * start, 100 * (start + length), f"t{turn_id}", participant, text, received=received
-    ),
+    lambda start, length, segments, turn_id, participant, text, received: (
+        turn if segments is None else partial(heard, segments=segments)
+    )(100 * start, 100 * (start + length), f"t{turn_id}", participant, text, received=received),
     st.integers(0, 40),
     st.integers(0, 20),
+    st.none() | st.sampled_from([[], [(0, 500)], [(0, 400), (700, 1300)], [(600, 900), (1200, 2500)]]),
     st.integers(0, 5),
     st.sampled_from(["caller", "bot", "human"]),
     st.sampled_from(["yeah", "so what i meant to say", "", "[laughter]"]),
@@ -189,7 +216,18 @@ EVENTS = st.builds(
     st.integers(0, 2),
     st.integers(0, 5 * MINUTE),
 )
-RECORDS = st.lists(TURNS | EVENTS, min_size=1, max_size=10)
+# Few speakers, so that the later turns have a z that earlier ones move.
+VOICES = st.builds(
+    lambda start, turn_id, participant, level, received: voice(
+        1000 * start, f"t{turn_id}", level, participant, received=received
+    ),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.sampled_from(["caller", "caller", "caller", "bot"]),
+    st.none() | st.integers(-30, -20).map(float),
+    st.integers(0, 5 * MINUTE),
+)
+RECORDS = st.lists(TURNS | EVENTS, min_size=1, max_size=10) | st.lists(VOICES, min_size=8, max_size=14)
 
 
 @settings(max_examples=150)
@@ -337,11 +375,123 @@ def test_later_turn_changes_what_is_known_of_an_earlier_one() -> None:
     assert partition.call_rows()[0].interruptions == 1
 
 
+def test_audio_that_comes_with_a_revision_takes_an_overlap_away() -> None:
+    # caller |-------------------|
+    # bot                  |-----------|         as first sent, without audio: an interruption
+    # bot                  ......|-----|         with it: the bot waited
+    partition = Partition(
+        [
+            turn(0, 2000, "t1", "caller"),
+            turn(1600, 3000, "t2", "bot"),
+            heard(1600, 3000, "t2", "bot", "hello there you", [(500, 1400)], received=4000),
+        ]
+    )
+    partition.apply(2)
+    assert partition.turn_row("t1").overlap_ms == 400
+    assert [overlap.class_ for overlap in partition.turn_row("t2").overlaps] == ["interruption"]
+    partition.apply(1)
+    assert partition.turn_row("t1").overlap_ms == 0
+    assert partition.turn_row("t1").version == Position(EPOCH, 2).version()
+    assert partition.turn_row("t2").overlaps == []
+    (call,) = partition.call_rows()
+    assert (call.overlap_ms, call.interruptions, call.silence_ms) == (0, 0, 100)
+    assert {said.participant: said.speech_ms for said in call.participants} == {"bot": 900, "caller": 2000}
+
+
+def test_late_turn_with_audio_changes_what_is_known_of_the_others() -> None:
+    # caller |---------|....|---------|           arrives last: what the bot said fell into its pause, and over its end
+    # bot                |-|       |-----------|
+    partition = Partition(
+        [
+            turn(1100, 1350, "t2", "bot", "mhm"),
+            turn(2200, 3500, "t3", "bot"),
+            heard(0, 2500, "t1", "caller", "so what i meant to say", [(0, 1000), (1400, 2500)]),
+        ]
+    )
+    partition.apply(2)
+    assert partition.turn_row("t3").overlaps == []
+    partition.apply(1)
+    assert [partition.turn_row(turn_id).overlap_ms for turn_id in ("t1", "t2", "t3")] == [300, 0, 300]
+    assert [(overlap.started_at, overlap.duration_ms) for overlap in partition.turn_row("t3").overlaps] == [
+        (T0 + 2200, 300)
+    ]
+    assert partition.turn_row("t2").version < partition.turn_row("t3").version, "nothing is said anew of t2"
+    assert (partition.call_rows()[0].interruptions, partition.call_rows()[0].backchannels) == (1, 0)
+
+
 def test_turn_that_nothing_changed_is_not_emitted_again() -> None:
     calls = Calls(GENERATION)
     calls.apply([(Position(EPOCH, 0), turn(0, 1000, "t1"))])
     changes = calls.apply([(Position(EPOCH, 1), turn(5000, 6000, "t2"))])
     assert [row_key(row)[2] for _, row in changes.annotated] == ["t2"]
+
+
+def steady(turns: int) -> list[MeasuredTurn]:
+    """A caller's turns t0, t1, … of 500 ms every second, at -30, -29, … dBFS."""
+    return [voice(1000 * number, f"t{number}", -30.0 + number) for number in range(turns)]
+
+
+def emitted(calls: Calls, offset: int, record: Measured) -> dict[str, AnnotatedTurn]:
+    """The turns that are emitted when the record comes, by id."""
+    rows = [row for _, row in calls.apply([(Position(EPOCH, offset), record)]).annotated]
+    return {row.measured.turn.turn_id: row for row in rows if isinstance(row, AnnotatedTurn)}
+
+
+def test_turn_has_its_z_as_soon_as_it_arrives() -> None:
+    calls = Calls(GENERATION)
+    rows = [emitted(calls, offset, record) for offset, record in enumerate(steady(7))]
+    assert [list(row) for row in rows] == [[f"t{number}"] for number in range(7)]
+    assert [row[f"t{number}"].z for number, row in enumerate(rows)] == [
+        *[{}] * 5,
+        {"level_dbfs": 2.023},  # 3 dB over the median of -30 to -26, which have a MAD of 1 dB
+        {"level_dbfs": 1.574},
+    ]
+
+
+def test_late_turn_gives_its_followers_another_z_under_a_higher_version() -> None:
+    # caller t0 t1 t2 t3 t4 t5 t6     t1 comes last: t5 had but four turns before it, t6 five
+    calls = Calls(GENERATION)
+    turns = steady(7)
+    late = turns.pop(1)
+    before: dict[str, AnnotatedTurn] = {}
+    for offset, record in enumerate(turns):
+        before |= emitted(calls, offset, record)
+    assert {turn_id for turn_id, row in before.items() if row.z} == {"t6"}
+    again = emitted(calls, 6, late)
+    assert set(again) == {"t1", "t5", "t6"}
+    assert again["t5"].z == {"level_dbfs": 2.023}
+    assert again["t6"].z == {"level_dbfs": 1.574} != before["t6"].z
+    assert {row.version for row in again.values()} == {Position(EPOCH, 6).version()}
+
+
+@pytest.mark.parametrize(
+    "revised",
+    [
+        voice(1000, "t1", None, received=MINUTE),
+        voice(1000, "t1", -25.0, received=MINUTE),
+        voice(9000, "t1", -29.0, received=MINUTE),
+        voice(1000, "t1", -29.0, "bot", received=MINUTE),
+    ],
+    ids=["its audio is lost", "other audio", "another start", "another participant"],
+)
+def test_revision_gives_its_followers_another_z(revised: MeasuredTurn) -> None:
+    calls = Calls(GENERATION)
+    for offset, record in enumerate(steady(7)):
+        emitted(calls, offset, record)
+    assert {"t1", "t5", "t6"} <= set(emitted(calls, 7, revised))
+
+
+def test_call_taken_back_from_its_state_says_the_same() -> None:
+    partition = Partition([*steady(8), voice(2500, "late", -10.0)])
+    partition.apply(8)
+    before = partition.turn_row("t6")
+    partition.restart()
+    partition.apply(1)
+    assert partition.turn_row("t6").z != before.z
+    assert partition.final() == rows_of_set([record for _, record in partition.log], closed=False)
+    calm = Partition([record for _, record in partition.log])
+    calm.read_to_end()
+    assert calm.final() == partition.final()
 
 
 def test_turn_sent_again_as_it_was_changes_nothing() -> None:

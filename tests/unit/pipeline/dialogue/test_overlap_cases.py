@@ -1,16 +1,20 @@
 """Overlap events drawn on a time line, one case a rule of docs/dialogue.md, with all that must and must not come of it.
 
-In the drawings one character is 100 ms.
+In the drawings one character is 100 ms; dots are where the audio of a turn is silent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
 
 from pipeline.dialogue.annotate import annotate
-from pipeline.dialogue.spurts import Utterance, speech, spurts
+from pipeline.dialogue.spurts import Utterance, speech, spurts, utterances
+from schemas.measured import MeasuredTurn, SpeechSegment
+from schemas.turn import Word
+from tests.records import T0, received_turn
 
 LONG = "so what i meant to say is"
 
@@ -27,6 +31,20 @@ def said(start: int, end: int, turn_id: str, participant: str, text: str) -> Utt
     utterance = speech(start, end, turn_id, participant, text)
     assert utterance is not None
     return utterance
+
+
+def heard(whole: Utterance, *stretches: tuple[int, int], words: Sequence[tuple[int, str]] = ()) -> list[Utterance]:
+    """The turn when speech was found in the stretches of its audio. words : of 200 ms each, by their start."""
+    turn = received_turn(
+        whole.start - T0,
+        whole.end - T0,
+        whole.turn_id,
+        whole.participant,
+        whole.text or "",
+        words=[Word(word, at, at + 200) for at, word in words] or None,
+    )
+    segments = [SpeechSegment(start - whole.start, end - whole.start) for start, end in stretches]
+    return list(utterances(MeasuredTurn(turn=turn, segments=segments, features_version="0.0.0")))
 
 
 class Expected(NamedTuple):
@@ -165,6 +183,75 @@ IN_A_PAUSE: Case = ([user(0, 400), user(600, 1000), agent(450, 550, "mhm")], [])
 TURNS_OF_ONE_SPURT = (
     [user(0, 1900), agent(800, 1300, "i see"), agent(1350, 2600)],
     [Expected("agent@800", "agent", "user", 800, 1900, "interruption", "between", True, 1100)],
+)
+
+# user   |---------|....|-----------|                    a pause inside the turn: what is said in it overlaps nothing
+# agent               |-|
+IN_A_PAUSE_OF_THE_TURN: Case = (
+    [*heard(user(0, 2500), (0, 1000), (1400, 2500)), agent(1100, 1350, "mhm")],
+    [],
+)
+
+# user   |-------------------|......                     the turn ends late, the speech does not: no interruption
+# agent                         |--------------|
+SILENT_END: Case = ([*heard(user(0, 3000), (0, 2000)), agent(2200, 3700)], [])
+
+# user   |-------------------|                           the turn begins early, the speech does not
+# agent                 ......|---------|
+SILENT_BEGINNING: Case = ([user(0, 2000), *heard(agent(1500, 3000), (2100, 3000))], [])
+
+# user   |-------------------|                           all of the overlap that is left is the usual one of a change
+# agent            .......|-----------|
+TERMINAL_BY_AUDIO = (
+    [user(0, 2000), *heard(agent(1000, 3000), (1800, 3000))],
+    [by_agent(1800, 2000, "overlap", floor_taken=True)._replace(turn_id="agent@1000")],
+)
+
+# user   |------------------------|                      two stretches of one turn, two events in it
+# agent          |--|....|--|
+TWICE_IN_ONE_TURN = (
+    [user(0, 2500), *heard(agent(800, 1800, "yeah right okay"), (800, 1100), (1500, 1800))],
+    [
+        by_agent(800, 1100, "backchannel", kind="within"),
+        by_agent(1500, 1800, "backchannel", kind="within")._replace(turn_id="agent@800"),
+    ],
+)
+
+# user   |------------------------|                      "mhm", a pause, then a turn of its own. Where the words have
+# agent          |--|....              |--------|        times, the stretch has its own; else it has all of the text
+OWN_WORDS = (
+    [
+        user(0, 2500),
+        *heard(
+            agent(800, 3900, "mhm so what i meant"),
+            (800, 1100),
+            (3000, 3900),
+            words=[(850, "mhm"), (2900, "so"), (3100, "what"), (3300, "i"), (3500, "meant")],
+        ),
+    ],
+    [by_agent(800, 1100, "backchannel", kind="within")],
+)
+WORDS_OF_THE_TURN = (
+    [user(0, 2500), *heard(agent(800, 3900, "mhm so what i meant"), (800, 1100), (3000, 3900))],
+    [by_agent(800, 1100, "overlap", kind="within")],
+)
+
+# user   |------------------------|                      another connection's turn fills the pause: one spurt, in which
+# agent          |-|..|-|                                the text of the first turn stands once
+# agent            |--|
+TEXT_STANDS_ONCE = (
+    [
+        user(0, 2500),
+        *heard(agent(800, 1400, "banana bread"), (800, 1000), (1200, 1400)),
+        agent(1000, 1200, "..."),
+    ],
+    [by_agent(800, 1400, "backchannel", kind="within")],
+)
+# user   |------------------------|                      what two turns say counts twice, though it is the same
+# agent          |--||--|
+SAID_TWICE = (
+    [user(0, 2500), agent(800, 1100, "banana bread"), agent(1150, 1450, "banana bread")],
+    [by_agent(800, 1450, "overlap", kind="within")],
 )
 
 CASES = {name: case for name, case in dict(globals()).items() if name.isupper() and isinstance(case, tuple)}

@@ -14,6 +14,7 @@ from pipeline.kafka.client import producer
 from pipeline.kafka.send import Outgoing, send_all
 from pipeline.settings import Settings
 from pipeline.storage.clickhouse import ClickHouse
+from pipeline.storage.migrate import check_migrated
 from pipeline.storage.rows import call_row, event_row, turn_row
 from schemas.annotated import AnnotatedTurn
 from schemas.codec import decode, encode_line
@@ -35,7 +36,7 @@ class SinkStage:
 
     async def __aenter__(self) -> SinkStage:
         await self._producer.start()
-        self._clickhouse = await until_available("clickhouse", lambda: asyncio.to_thread(ClickHouse, self._settings))
+        self._clickhouse = await until_available("clickhouse", lambda: asyncio.to_thread(_migrated, self._settings))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,6 +80,13 @@ class SinkStage:
             half = len(rows) // 2
             return await self._insert(table, rows[:half]) + await self._insert(table, rows[half:])
         return []
+
+
+def _migrated(settings: Settings) -> ClickHouse:
+    """A connection to a database that has every column. Raises Misconfigured."""
+    clickhouse = ClickHouse(settings)
+    check_migrated(clickhouse)
+    return clickhouse
 
 
 class _Row(NamedTuple):

@@ -76,9 +76,7 @@ def migrate(settings: Settings) -> list[str]:
     first.close()
     clickhouse = ClickHouse(settings)
     try:
-        clickhouse.command(_RECORD)
-        _, rows = clickhouse.rows("SELECT number, name, sha256 FROM migrations FINAL ORDER BY number")
-        missing = plan(migrations(), {int(number): (str(name), str(sha256)) for number, name, sha256 in rows})
+        missing = _missing(clickhouse)
         for migration in missing:
             for statement in migration.statements():
                 clickhouse.command(statement)
@@ -91,6 +89,22 @@ def migrate(settings: Settings) -> list[str]:
     finally:
         clickhouse.close()
     return [migration.name for migration in missing]
+
+
+def check_migrated(clickhouse: ClickHouse) -> None:
+    """Raises Misconfigured when the database lacks a migration of this version, and what `migrate` raises.
+
+    A row with a column that the table does not have yet would be rejected, one after the other.
+    """
+    missing = [migration.name for migration in _missing(clickhouse)]
+    if missing:
+        raise Misconfigured(f"the database lacks {', '.join(missing)}; run `mise-voice migrate` first")
+
+
+def _missing(clickhouse: ClickHouse) -> list[Migration]:
+    clickhouse.command(_RECORD)
+    _, rows = clickhouse.rows("SELECT number, name, sha256 FROM migrations FINAL ORDER BY number")
+    return plan(migrations(), {int(number): (str(name), str(sha256)) for number, name, sha256 in rows})
 
 
 def plan(known: list[Migration], applied: Mapping[int, tuple[str, str]]) -> list[Migration]:

@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from pipeline.kafka.topics import create_topics, read_epoch
 from pipeline.settings import Settings
 from pipeline.storage.clickhouse import ClickHouse
-from pipeline.storage.migrate import migrate, migrations
+from pipeline.storage.migrate import check_migrated, migrate, migrations
+from pipeline.storage.rows import turn_row
+from schemas.annotated import AnnotatedTurn
+from schemas.codec import encode_line
 from schemas.errors import Misconfigured
+from schemas.features import Features
+from schemas.measured import Contour
 from schemas.topics import MEASURED, TOPICS
 from tests.integration.live import Live
+from tests.records import T0, measured, received_turn
 
 PUBLIC = {
-    "turns": "workspace call_id turn_id participant role text started_at ended_at duration_s speech_s level_dbfs",
+    "turns": "workspace call_id turn_id participant role text started_at ended_at z f0_contour level_contour "
+    + " ".join(Features.__struct_fields__),
     "overlaps": "call_id overlapper overlapped started_at duration_ms kind class floor_taken yield_ms",
     "calls": "call_id started_at ended_at turns state",
     "call_events": "call_id type at participant data event_id",
@@ -47,6 +55,77 @@ async def test_changed_file_is_refused(elsewhere: Settings) -> None:
     clickhouse.close()
     with pytest.raises(Misconfigured, match=f"migration {name} has changed since it was applied; restore it"):
         await asyncio.to_thread(migrate, elsewhere)
+
+
+async def test_sink_of_a_newer_version_does_not_write_into_an_older_database(elsewhere: Settings) -> None:
+    await asyncio.to_thread(migrate, elsewhere)
+    clickhouse = await asyncio.to_thread(ClickHouse, elsewhere)
+    check_migrated(clickhouse)
+    newest = migrations()[-1]
+    clickhouse.command(f"ALTER TABLE migrations DELETE WHERE number = {newest.number} SETTINGS mutations_sync = 1")
+    with pytest.raises(Misconfigured, match=f"lacks {newest.name}; run `mise-voice migrate` first"):
+        check_migrated(clickhouse)
+    clickhouse.close()
+
+
+OLD_TURN = {
+    "workspace": "default",
+    "generation": 1,
+    "call_id": "old",
+    "opened_at": "1767225600.000",
+    "turn_id": "t1",
+    "version": 1,
+    "started_at": "1767225600.000",
+    "ended_at": "1767225601.000",
+    "received_at": "1767225601.000000",
+    "duration_s": 1.0,
+    "measured": ["duration_s"],
+}
+"""A row as the version before 0002 wrote it; what is left out has its default."""
+
+
+async def test_turns_stored_before_there_were_features_read_null_and_new_ones_their_values(
+    elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrations()
+    with monkeypatch.context() as before:
+        before.setattr("pipeline.storage.migrate.migrations", lambda: known[:1])
+        await asyncio.to_thread(migrate, elsewhere)
+    clickhouse = await asyncio.to_thread(ClickHouse, elsewhere)
+    clickhouse.insert("turn_rows", encode_line(OLD_TURN), token="old")
+    columns, (old,) = clickhouse.rows("SELECT * FROM turns")
+    before_it = dict(zip(columns, old, strict=True))
+    assert "z" not in before_it
+    assert await asyncio.to_thread(migrate, elsewhere) == [migration.name for migration in known[1:]]
+
+    features = Features(f0_median_hz=118.5, pause_count=0, final_contour="rise")
+    turn = AnnotatedTurn(
+        workspace="default",
+        generation=1,
+        opened_at=T0,
+        version=1,
+        measured=msgspec.structs.replace(
+            measured(received_turn(call_id="new"), features), contour=Contour(10.0, b"\x00\xff", b"\x01\x02")
+        ),
+        rules="plain-1",
+        z={"f0_median_hz": -1.5},
+    )
+    clickhouse.insert("turn_rows", encode_line(turn_row(turn)), token="new")
+    columns, (new, old) = clickhouse.rows("SELECT * FROM turns ORDER BY call_id")
+    found, stored = dict(zip(columns, old, strict=True)), dict(zip(columns, new, strict=True))
+    added = [name for name in Features.__struct_fields__ if name not in OLD_TURN]
+    assert {name: found[name] for name in added} == dict.fromkeys(added)
+    assert (found["duration_s"], found["z"], found["f0_contour"], found["contour_hop_ms"]) == (1.0, {}, [], None)
+    assert {name: found[name] for name in before_it} == before_it
+    assert {name: stored[name] for name in Features.__struct_fields__ if stored[name] is not None} == {
+        "f0_median_hz": 118.5,
+        "pause_count": 0,
+        "final_contour": "rise",
+    }
+    assert (stored["contour_hop_ms"], stored["f0_contour"], stored["level_contour"]) == (10.0, [0, 255], [1, 2])
+    _, rows = clickhouse.rows("SELECT z['f0_median_hz'], z['level_dbfs'] FROM turns ORDER BY call_id")
+    assert [tuple(row) for row in rows] == [(-1.5, None), (None, None)]
+    clickhouse.close()
 
 
 async def test_public_views_have_their_columns(live: Live) -> None:

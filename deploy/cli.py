@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from enum import StrEnum
-from typing import Annotated, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import msgspec
 import typer
@@ -16,7 +17,11 @@ from rich.text import Text
 from deploy.plain import plain
 from pipeline import log
 from pipeline.settings import Settings
-from schemas.errors import MiseError
+from schemas.errors import Misconfigured, MiseError, Refused
+from schemas.turn import AudioChannel
+
+if TYPE_CHECKING:
+    from deploy.features_of_files import Reading
 
 app = typer.Typer(
     help="Mise Voice: every turn of your voice calls, in ClickHouse.",
@@ -41,6 +46,29 @@ class StageName(StrEnum):
     FEATURES = "features"
     CALLS = "calls"
     SINK = "sink"
+
+
+class RawFormat(StrEnum):
+    """Of `schemas.turn.RAW_FORMATS`."""
+
+    PCM_S16LE = "pcm_s16le"
+    MULAW = "mulaw"
+
+
+class Channel(StrEnum):
+    """`schemas.turn.AudioChannel`, as it is typed."""
+
+    FIRST = "0"
+    SECOND = "1"
+    MIX = "mix"
+
+
+class F0(StrEnum):
+    """`schemas.features.F0Estimator`."""
+
+    AUTOCORRELATION = "autocorrelation"
+    DIO = "dio"
+    HARVEST = "harvest"
 
 
 @app.command()
@@ -141,6 +169,91 @@ def call(
 
     clickhouse = ClickHouse(running_settings(Settings.from_environment()))
     Console().print(timeline.table(call_id, timeline.lines(clickhouse, call_id, workspace=workspace)))
+
+
+@app.command()
+def features(
+    files: Annotated[list[Path], typer.Argument(help="wav, flac, ogg, mp3, or raw with --format.", metavar="FILE")],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All features, segments and tracks: one object a line, one for each file.")
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw the file (one) into this .png: waveform, speech, F0, level.", metavar="OUT.png"),
+    ] = None,
+    format: Annotated[RawFormat | None, typer.Option(help="The files are raw samples; needs --sample-rate.")] = None,
+    sample_rate: Annotated[
+        int | None, typer.Option(min=8_000, max=48_000, help="Of raw samples, per second and channel.")
+    ] = None,
+    channels: Annotated[int | None, typer.Option(min=1, max=2, help="Of raw samples; 1 if not given.")] = None,
+    channel: Annotated[Channel, typer.Option(help="Which one is measured; mix is the mean of all.")] = Channel.MIX,
+    f0: Annotated[
+        F0 | None, typer.Option(help="Estimator of the F0; if not given, MISE_VOICE_FEATURES_F0 or autocorrelation.")
+    ] = None,
+) -> None:
+    """Measure local files as the pipeline measures turns.
+
+    A file that can't be measured is named on standard error with the reason;
+    the others are still printed, and the exit status is 1.
+    """
+    from deploy import features_of_files, features_plot, features_table  # noqa: PLC0415
+
+    if plot is not None:
+        if len(files) != 1:
+            raise typer.BadParameter(f"a picture shows one file, not {len(files)}", param_hint="--plot")
+        if plot.suffix.lower() != ".png":
+            raise typer.BadParameter("the picture is a PNG; name it so (.png)", param_hint="--plot")
+        features_plot.require_matplotlib()
+    reading = _reading(format, sample_rate, channels, channel, f0)
+    console = Console()
+    refused = 0
+    for path in files:
+        try:
+            measured = features_of_files.measure_file(path, reading)
+        except Refused as error:
+            typer.echo(f"mise-voice: {plain(str(error))}", err=True)
+            refused += 1
+            continue
+        if as_json:
+            sys.stdout.buffer.write(msgspec.json.encode(features_of_files.features_of(measured)) + b"\n")
+            sys.stdout.buffer.flush()
+        else:
+            console.print(features_table.table(measured))
+        if plot is not None:
+            _write(plot, features_plot.png(measured))
+    if refused:
+        raise typer.Exit(1)
+
+
+def _reading(
+    format: RawFormat | None, sample_rate: int | None, channels: int | None, channel: Channel, f0: F0 | None
+) -> Reading:
+    """How `features` reads its files. Raises BadParameter for raw samples that are half declared."""
+    from deploy.features_of_files import Raw, Reading  # noqa: PLC0415
+
+    raw = None
+    if format is not None:
+        if sample_rate is None:
+            raise typer.BadParameter(f"{format} has no header; pass --sample-rate", param_hint="--format")
+        raw = Raw(format.value, sample_rate, channels or 1)
+    elif sample_rate is not None or channels is not None:
+        raise typer.BadParameter("only raw samples need it; pass --format or leave it out", param_hint="--sample-rate")
+    settings = Settings.from_environment()
+    which: dict[Channel, AudioChannel] = {Channel.FIRST: 0, Channel.SECOND: 1, Channel.MIX: "mix"}
+    return Reading(
+        longest_s=settings.audio_seconds,
+        estimator=settings.features_f0 if f0 is None else f0.value,
+        channel=which[channel],
+        raw=raw,
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise Misconfigured(f"{path}: can't be written: {error.strerror or error}") from None
 
 
 @keys_app.command("create")

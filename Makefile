@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test lint format bench lock clean
+.PHONY: help run test lint format bench accuracy lock clean
 
 help:  ## Show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -27,12 +27,15 @@ format: $(READY)  ## Format the code and fix what ruff can fix
 bench: $(READY)  ## Measure every stage; tables on screen, JSON under bench/results/
 	@$(BIN)/python -m bench
 
+accuracy: $(READY)  ## Hold the features against Praat, openSMILE and annotations; writes docs/accuracy.md
+	@$(BIN)/python -m tests.evaluation.report
+
 lock:  ## Pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
 		--no-header --quiet --upgrade --output-file requirements.lock
 
 clean:  ## Remove the environment, caches and local data
-	rm -rf $(VENV) .mise-voice .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results dist
+	rm -rf $(VENV) .mise-voice .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results tests/evaluation/.sample dist
 
 # Installed once; again when what is to be installed has changed.
 $(READY): pyproject.toml requirements.lock deploy/embedded/kafka.lock

@@ -73,15 +73,17 @@ def measure(
 
 def measure_sound(sound: Sound, *, words: int | None = None, estimator: F0Estimator = "autocorrelation") -> Measurement:
     """Features, speech and tracks of a sound. words : spoken in it, None when not known."""
-    samples = sound.samples
-    if max(samples.max(), -samples.min()) > LOUDEST:
-        samples = np.clip(samples, -LOUDEST, LOUDEST)
-    # Without its offset, which is no sound: a constant is digital silence.
-    centred = samples - np.float32(samples.mean(dtype=np.float64))
-    analysed = resample(Sound(centred, sound.rate), analysis_rate(sound.rate))
+    if max(sound.samples.max(), -sound.samples.min()) > LOUDEST:
+        sound = Sound(np.clip(sound.samples, -LOUDEST, LOUDEST), sound.rate)
+    analysed = resample(_without_offset(sound), analysis_rate(sound.rate))
     tracks = measure_tracks(analysed, estimator)
     segments = speech_segments(tracks)
-    return Measurement(features(tracks, analysed, Sound(samples, sound.rate), segments, words), segments, tracks)
+    return Measurement(features(tracks, analysed, sound, segments, words), segments, tracks)
+
+
+def _without_offset(sound: Sound) -> Sound:
+    """A constant offset is no sound: alone it is digital silence."""
+    return Sound(sound.samples - np.float32(sound.samples.mean(dtype=np.float64)), sound.rate)
 
 
 def _words(turn: ReceivedTurn) -> int | None:

@@ -137,7 +137,7 @@ class Features(Struct, frozen=True, omit_defaults=True):
             "loudness",
             "dBFS",
             "frames without speech",
-            "fewer than 10 frames (100 ms) without speech, or digital silence there",
+            "fewer than 10 frames (100 ms) that are neither speech nor digital silence",
             "Level of what is not speech: power mean over the frames more than 50 ms from any speech",
         ),
     ] = None

@@ -40,6 +40,9 @@ LUFS_OFFSET = -0.691
 AWAY_FRAMES = 5
 """Noise is looked for this far from speech: 50 ms, beyond the reach of a frame's window and most weak endings."""
 
+PIECE = 2**18
+"""Samples whose squares are in memory at once."""
+
 FEWEST_NOISE_FRAMES = 10
 SHORTEST_SLOPE_S = 0.5
 
@@ -49,12 +52,12 @@ def level_dbfs(samples: Floats) -> float | None:
 
     Square wave at full scale 0.0, sine -3.01 (AES17 meters read 3.01 dB higher).
     """
-    return _dbfs(float(np.mean(np.square(samples, dtype=np.float64))))
+    return _dbfs(_mean_square(samples))
 
 
 def peak_dbfs(samples: Floats) -> float | None:
     """The greatest sample of either sign [dBFS], None for silence. samples : as decoded."""
-    return _dbfs(float(np.abs(samples).max()) ** 2)
+    return _dbfs(float(max(samples.max(), -samples.min())) ** 2)
 
 
 def clipped_ratio(samples: Floats) -> float | None:
@@ -65,6 +68,8 @@ def clipped_ratio(samples: Floats) -> float | None:
     highest, lowest = float(samples.max()), float(samples.min())
     if _dbfs(max(highest, -lowest) ** 2) is None:
         return None
+    if max(highest, -lowest) < FULL_SCALE:
+        return 0.0
     # Each sign has its own: that of 16 bits is 32,767 and 32,768.
     at_top = np.zeros(len(samples), bool)
     if highest >= FULL_SCALE:
@@ -84,7 +89,7 @@ def active_level_dbfs(sound: Sound) -> float | None:
     """
     step = round(sound.rate * ENVELOPE_STEP_S)
     whole = len(sound.samples) // step
-    energy = float(np.mean(np.square(sound.samples, dtype=np.float64)))
+    energy = _mean_square(sound.samples)
     if not whole or _dbfs(energy) is None:
         return None
     rectified = np.abs(sound.samples[: whole * step]).reshape(whole, step).mean(axis=1, dtype=np.float64)
@@ -142,18 +147,25 @@ def level_slope_db_per_s(times_s: NDArray[np.float64], levels: Floats) -> float 
 def noise_and_snr(power: Floats, speech: Frames) -> tuple[float | None, float | None]:
     """Noise floor [dBFS] and signal-to-noise ratio [dB]; None where it can't be told.
 
-    power : float32 [frames], mean squares. speech : bool [frames]. The noise is what is more than 50 ms from speech;
-    the signal is the power in the speech less that of the noise.
+    power : float32 [frames], mean squares. speech : bool [frames]. The noise is what is more than 50 ms from speech and
+    no digital silence (a mute button says nothing about the noise); the signal is the power in the speech less that of
+    the noise.
     """
-    away = ~binary_dilation(speech, iterations=AWAY_FRAMES)
+    away = ~binary_dilation(speech, iterations=AWAY_FRAMES) & (power > 10 ** (SILENT_DBFS / 10))
     if away.sum() < FEWEST_NOISE_FRAMES:
         return None, None
     noise = float(power[away].mean(dtype=np.float64))
-    floor = _dbfs(noise)
-    if floor is None or not speech.any():
+    floor = 10 * float(np.log10(noise))
+    if not speech.any():
         return floor, None
     signal = float(power[speech].mean(dtype=np.float64)) - noise
     return floor, 10 * float(np.log10(signal / noise)) if signal > 0 else None
+
+
+def _mean_square(samples: Floats) -> float:
+    """In float64, a piece at a time: of an hour at once that would be half a gigabyte."""
+    starts = range(0, len(samples), PIECE)
+    return sum(float(np.square(samples[at : at + PIECE], dtype=np.float64).sum()) for at in starts) / len(samples)
 
 
 def _dbfs(mean_square: float) -> float | None:

@@ -79,6 +79,7 @@ def assert_sane(features: Features, duration_s: float) -> None:
             assert value in ("rise", "fall", "level")
             continue
         assert np.isfinite(value), (name, value)
+        assert value == float(f"{value:.7g}"), (name, value)
         if not name.endswith(("_dbfs", "_lufs", "_ratio_db", "_octave", "hammarberg_db")) and name not in SIGNED:
             assert value >= 0, (name, value)
     for name in SHARES:

@@ -25,7 +25,7 @@ format: $(READY)  ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)  ## Measure every stage; tables on screen, JSON under bench/results/
-	@$(BIN)/python -m bench
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench
 
 accuracy: $(READY)  ## Hold the features against Praat, openSMILE and annotations; writes docs/accuracy.md
 	@$(BIN)/python -m tests.evaluation.report

@@ -33,6 +33,9 @@ MATCHED = 0.5
 
 BLOCK_CYCLES = 256
 
+PHASES = 16
+"""Parts of a cycle whose energy is told apart to find its centre."""
+
 
 class Perturbation(NamedTuple):
     """jitter, shimmer : as shares of the mean; None when there are fewer than FEWEST_PAIRS pairs."""
@@ -59,7 +62,7 @@ def perturbation(sound: Sound, f0_hz: Floats) -> Perturbation:
     marks = period_marks(f0_hz, sound.rate)
     if len(marks.at) < FEWEST_PAIRS:
         return Perturbation(None, None)
-    length, amplitude = _measured(sound.samples, marks)
+    length, amplitude = _measured(sound.samples, _centred(sound.samples, marks))
     same = (marks.run[1:] == marks.run[:-1]) & np.isfinite(length[1:]) & np.isfinite(length[:-1])
     ratio = length[1:] / length[:-1]
     same &= (ratio < LONGEST_RATIO) & (ratio > 1 / LONGEST_RATIO)
@@ -93,11 +96,24 @@ def period_marks(f0_hz: Floats, rate: int) -> Marks:
     return Marks((at_frame + 0.5) * HOP_S * rate, rate / f0, run[left])
 
 
+def _centred(samples: Floats, marks: Marks) -> Marks:
+    """The marks of each run moved by the same share of a period to where the energy of its cycles lies: a window
+    between two pulses would hold half of each, and hide how they differ."""
+    shares = (np.arange(PHASES) + 0.5) / PHASES
+    edges = marks.at[:, None] + marks.period[:, None] * np.arange(PHASES + 1) / PHASES
+    summed = np.concatenate(([0.0], np.cumsum(np.square(samples), dtype=np.float64)))
+    energy = np.diff(summed[np.clip(np.rint(edges), 0, len(samples)).astype(np.intp)], axis=1)
+    direction = energy @ np.exp(2j * np.pi * shares)
+    summed_real, summed_imag = (np.bincount(marks.run, weights=part) for part in (direction.real, direction.imag))
+    share = np.arctan2(summed_imag, summed_real) / (2 * np.pi)
+    return marks._replace(at=marks.at + share[marks.run] * marks.period)
+
+
 def _measured(samples: Floats, marks: Marks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Length in samples of the period after each mark, NaN where the cycles don't match; amplitude at each mark."""
     length = np.full(len(marks.at), np.nan)
     amplitude = np.full(len(marks.at), np.nan)
-    reach = int(2.5 * marks.period.max()) + 4
+    reach = int(3 * marks.period.max()) + 4
     padded = np.concatenate([np.zeros(reach, np.float32), samples, np.zeros(reach, np.float32)])
     order = np.argsort(marks.period, kind="stable")  # so that a block's cycles are about as long as each other
     for start in range(0, len(order), BLOCK_CYCLES):
@@ -117,16 +133,21 @@ def _block(
     width = 2 * half + 1
     share = np.abs(np.arange(-half, half + 1, dtype=np.float32)) / period[:, None].astype(np.float32)
     taper = _hann(share)
+    # Around the mark itself, not the sample beside it: of a short cycle that would be a tenth.
+    inner = half // 2 + 2
+    off = np.abs(np.arange(-inner, inner + 1, dtype=np.float32) - (at - here).astype(np.float32)[:, None])
+    narrow = _hann(off / (period[:, None] / 2).astype(np.float32))
     cycle = samples[here[:, None] + np.arange(-half, half + 1)]
     weighted = cycle * taper
-    narrow = _hann(2 * share)
-    under = cycle * narrow
+    under = cycle[:, half - inner : half + inner + 1] * narrow
     amplitude = np.sqrt(np.einsum("nk,nk->n", under, under) / np.einsum("nk,nk->n", narrow, narrow))
     ahead = samples[there[:, None] + np.arange(-half - lags, half + lags + 1)]
     product = np.einsum("nlk,nk->nl", sliding_window_view(ahead, width, axis=1), weighted)
-    # The energy under a box where the fit would have the taper's: only its change with the shift counts.
+    # The energy under a box one period long where the fit would have the taper's: only its change with the shift
+    # counts, and a longer box would change with the pulses before and after.
     summed = np.cumsum(np.square(ahead, dtype=np.float64), axis=1)
-    energy = summed[:, width - 1 :] - summed[:, : 2 * lags + 1] + np.square(ahead[:, : 2 * lags + 1])
+    first, last = half - half // 2 - 1, half + half // 2
+    energy = summed[:, last : last + 2 * lags + 1] - summed[:, first : first + 2 * lags + 1]
     own = np.einsum("nk,nk->n", cycle, cycle) * np.square(taper.mean(axis=1))
     fit = product / np.sqrt(np.maximum(energy * own[:, None], 1e-20))
     rows = np.arange(len(at))

@@ -31,7 +31,18 @@ OCTAVE_JUMP_COST = 0.35
 VOICED_UNVOICED_COST = 0.14
 
 LAG_RATE = WIDE_HZ
-"""Lags are looked at on this raster at either analysis rate: then a parabola finds the peak within 0.1 %."""
+"""Lags are looked at on this raster at either analysis rate."""
+
+REACH = 8
+"""Lags on either side from which a peak is interpolated. A parabola through three takes up to 0.2 off the peak of a
+voice that is bright up to 8 kHz, and then a multiple of its period that lies nearer to the raster wins."""
+
+FINE = 32
+"""Steps of a lag for which the interpolation is tabled."""
+
+BESIDE = 0.25
+"""Lags on either side of the peak through which the last parabola goes: of an even spectrum up to 0.9 of half the rate
+its height is within 0.01, its place within 0.006 lags."""
 
 HIGHEST_STRENGTH = 0.9999
 """Harmonicity of 40 dB: beyond it the strength is the rounding of float32."""
@@ -65,7 +76,8 @@ def candidates(power: Floats, rate: int) -> Candidates:
     # The autocorrelation is the inverse transform of the power; of what is real and even, a cosine transform.
     correlation = scipy.fft.dct(power, type=1, axis=1)
     energy = np.maximum(correlation[:, :1], np.finfo(np.float32).tiny)
-    heights = correlation[:, lags] / (energy * taper)
+    around = correlation[:, lags.start - REACH + 1 : lags.stop + REACH - 1] / (energy * taper)
+    heights = around[:, REACH - 1 : 1 - REACH]
     middle = heights[:, 1:-1]
     is_peak = (middle > heights[:, :-2]) & (middle >= heights[:, 2:])
     order = np.where(is_peak, middle + bias, np.float32(-1))
@@ -78,10 +90,11 @@ def candidates(power: Floats, rate: int) -> Candidates:
         if not found.any():
             break
         order[rows, at] = -1
-        left, top, right = heights[rows, at], heights[rows, at + 1], heights[rows, at + 2]
-        curvature = np.minimum(left - 2 * top + right, np.float32(-1e-9))
-        shift = np.clip((left - right) / (2 * curvature), -0.5, 0.5)
-        height = top - (left - right) * shift / 4
+        near, _ = _parabola(heights[rows, at], heights[rows, at + 1], heights[rows, at + 2])
+        step = np.rint(near * FINE).astype(np.intp)
+        nearby = around[rows[:, None], at[:, None] + np.arange(2 * REACH + 1)]
+        rest, height = _parabola(*np.einsum("nk,nsk->sn", nearby, _interpolation()[step + FINE // 2]))
+        shift = step / np.float32(FINE) + BESIDE * rest
         # Dividing by the taper's own correlation can lift a peak over 1; its distance from 1 is the error both ways.
         height = np.minimum(height, 1 / np.maximum(height, np.float32(0.5)))
         hz = LAG_RATE / (lags.start + 1 + at + shift)
@@ -171,15 +184,34 @@ def _choose(choice: NDArray[np.intp], parts: NDArray[np.intp], score: Floats, oc
             state[:count] = came_from[step][np.arange(count), state[:count]]
 
 
+def _parabola(left: Floats, top: Floats, right: Floats) -> tuple[Floats, Floats]:
+    """Where between the neighbours' middles the peak of the parabola through three points lies [steps], and its
+    height."""
+    curvature = np.minimum(left - 2 * top + right, np.float32(-1e-9))
+    shift: Floats = np.clip((left - right) / (2 * curvature), np.float32(-0.5), np.float32(0.5))
+    height: Floats = top - (left - right) * shift / np.float32(4)
+    return shift, height
+
+
+@lru_cache
+def _interpolation() -> Floats:
+    """Weights of the lags around a peak, float32 [FINE + 1, 3, 2 * REACH + 1]: of its shift from half a lag less to
+    half a lag more, BESIDE less, itself, and BESIDE more; a sinc under a Hann, as Boersma has it."""
+    shift = np.arange(-FINE // 2, FINE // 2 + 1)[:, None] / FINE + np.array([-BESIDE, 0, BESIDE])
+    distance = np.arange(-REACH, REACH + 1) - shift[..., None]
+    weights: Floats = (np.sinc(distance) * np.cos(np.pi / 2 * distance / (REACH + 1)) ** 2).astype(np.float32)
+    return weights
+
+
 @lru_cache
 def _lags(rate: int) -> tuple[slice, Floats, Floats]:
-    """Lags to look at on the raster of LAG_RATE, one more at each end; the taper's autocorrelation there; what a lag's
-    height gains over a longer one's in the order of candidates."""
+    """Lags to look at on the raster of LAG_RATE, one more at each end; the taper's autocorrelation there and REACH - 1
+    further at each end; what a lag's height gains over a longer one's in the order of candidates."""
     lags = slice(int(LAG_RATE / HIGHEST_HZ) - 1, int(np.ceil(LAG_RATE / LOWEST_HZ)) + 2)
     cut = grid(rate)
     spectrum = scipy.fft.rfft(cut.taper.astype(np.float64), n=cut.transform)
     own = scipy.fft.irfft(np.abs(spectrum) ** 2, n=cut.transform * LAG_RATE // rate)
-    taper: Floats = (own / own[0])[lags].astype(np.float32)
+    taper: Floats = (own / own[0])[lags.start - REACH + 1 : lags.stop + REACH - 1].astype(np.float32)
     middle = np.arange(lags.start + 1, lags.stop - 1)
     bias: Floats = (-OCTAVE_COST * np.log2(HIGHEST_HZ * middle / LAG_RATE)).astype(np.float32)
     return lags, taper, bias

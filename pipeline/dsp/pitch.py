@@ -21,8 +21,8 @@ from pipeline.dsp.frames import WIDE_HZ, frame_count, grid
 LOWEST_HZ = 75.0
 HIGHEST_HZ = 500.0
 
-CANDIDATES = 5
-"""Kept of each frame; of fifteen, Boersma's number, the sixth was never on the path in our recordings."""
+CANDIDATES = 6
+"""Kept of each frame: with fifteen, Boersma's number, 28 of the 37,858 frames of our recordings have another F0."""
 
 VOICING_THRESHOLD = 0.45
 SILENCE_THRESHOLD = 0.03

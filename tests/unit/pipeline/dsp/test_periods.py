@@ -161,7 +161,7 @@ def test_marks_lie_a_period_apart_inside_their_stretch(rate: int, stretches: lis
         first, last = (begin + gap + 0.5) * hop, (begin + gap + length - 0.5) * hop
         own = (marks.at >= first - 1e-6) & (marks.at <= last + 1e-6)
         begin += gap + length
-        assert abs(own.sum() - (length - 1) * hz / 100) <= 1 + 1e-9
+        assert abs(own.sum() - (length - 1) * hz / 100) <= 1 + 1e-4  # float32
         assert np.diff(marks.at[own]) == pytest.approx(rate / hz, rel=1e-5)
         assert marks.period[own] == pytest.approx(rate / hz, rel=1e-5)
         assert len(set(marks.run[own])) <= 1

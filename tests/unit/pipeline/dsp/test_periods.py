@@ -88,6 +88,23 @@ def test_jitter_of_alternating_periods_is_theirs(rate: int, hz: float, share: fl
 
 
 @RATES
+def test_stretches_are_not_compared_with_each_other(rate: int) -> None:
+    """Each is steady; every other one is higher and softer."""
+    pause = np.zeros(rate // 20, np.float32)
+    one, other = (voice(hz, rate, length_s=0.06).samples for hz in (150.0, 170.0))
+    jitter, shimmer = told(Sound(np.concatenate([one, pause, 0.75 * other, pause] * 6), rate))
+    assert jitter < 0.004
+    assert shimmer < 0.004
+
+
+@RATES
+def test_noise_taken_for_voice_has_none(rate: int) -> None:
+    """Its cycles are not alike."""
+    for seed in range(5):
+        assert perturbation(white(rate, seed=seed), np.full(100, 150, np.float32)) == (None, None)
+
+
+@RATES
 @pytest.mark.parametrize("seed", range(3))
 def test_jitter_and_shimmer_at_random_are_those_that_were_made(rate: int, seed: int) -> None:
     random = np.random.default_rng(seed)

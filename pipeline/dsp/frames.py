@@ -92,12 +92,3 @@ def power_spectra(sound: Sound) -> Iterator[tuple[slice, Floats]]:
         spectrum = scipy.fft.rfft(tapered, n=cut.transform, axis=1)
         power: Floats = np.square(spectrum.real) + np.square(spectrum.imag)
         yield slice(start, start + len(block)), power
-
-
-def frame_power(power: Floats, rate: int) -> Floats:
-    """Mean square of the frames' samples under the squared taper. power : float32 [..., bins]; returns [...]."""
-    cut = grid(rate)
-    # Parseval: every bin but the first counts twice, and the last too (transform is even).
-    sums = 2 * power.sum(axis=-1) - power[..., 0] - power[..., -1]
-    mean: Floats = sums / np.float32(cut.transform * np.square(cut.taper, dtype=np.float64).sum())
-    return mean

@@ -36,6 +36,12 @@ FEWEST_SYLLABLES = 4
 PROMINENT = 1.5
 """Robust standard deviations over the turn's other syllables, loudness and F0 together."""
 
+HELD_S = 0.3
+HELD_ST = 0.25
+HELD_FLUX = 0.3
+"""A sound is held for so long while pitch moves no more than this from frame to frame, and the spectrum no more than
+that: in 189 s of read and spoken turns, ten stretches."""
+
 LEAST_SPREAD_DB, LEAST_SPREAD_ST = 1.0, 0.5
 """About what can just be heard: a turn more even than that has no prominent syllables."""
 
@@ -95,11 +101,6 @@ def held_sounds(tracks: Tracks, speech: NDArray[np.bool_]) -> int:
     edges = np.flatnonzero(np.diff(np.concatenate(([False], rest, [False]))))
     lengths = edges[1::2] - edges[::2]
     return int((lengths >= round(HELD_S / HOP_S)).sum())
-
-
-HELD_S = 0.3
-HELD_ST = 0.25
-HELD_FLUX = 0.3
 
 
 def _standing(values: NDArray[np.float64], least_spread: float) -> NDArray[np.float64]:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.audio.decode import Sound
-from pipeline.dsp.frames import BLOCK_FRAMES, analysis_rate, frame_count, frame_power, grid, power_spectra
+from pipeline.dsp.frames import BLOCK_FRAMES, analysis_rate, frame_count, grid, power_spectra
+from pipeline.dsp.spectrum import shape
 from tests.unit.pipeline.dsp.signals import RATES, sine, white
 
 BOTH = st.sampled_from([8_000, 16_000])
@@ -46,7 +47,7 @@ def test_squared_tapers_add_up_to_a_constant(rate: int) -> None:
 def test_power_of_a_frame_is_that_of_its_tapered_samples(rate: int, seed: int, rms: float) -> None:
     """Parseval; the same as a loop over the frames finds in the samples."""
     sound, cut = white(rate, length_s=0.2, rms=rms, seed=seed), grid(rate)
-    found = np.concatenate([frame_power(power, rate) for _, power in power_spectra(sound)])
+    found = np.concatenate([shape(power, rate).power for _, power in power_spectra(sound)])
     before = (cut.window - cut.hop) // 2
     padded = np.pad(sound.samples.astype(np.float64), cut.window)
     for index, power in enumerate(found):
@@ -58,7 +59,7 @@ def test_power_of_a_frame_is_that_of_its_tapered_samples(rate: int, seed: int, r
 @RATES
 def test_mean_over_frames_is_the_mean_over_time(rate: int) -> None:
     sound = white(rate, length_s=5)
-    found = np.concatenate([frame_power(power, rate) for _, power in power_spectra(sound)])
+    found = np.concatenate([shape(power, rate).power for _, power in power_spectra(sound)])
     assert found[4:-4].mean() == pytest.approx(np.square(sound.samples).mean(), rel=0.02)
 
 
@@ -73,4 +74,4 @@ def test_tone_lies_in_its_bin(rate: int, hz: int) -> None:
 @RATES
 def test_constant_has_no_power_inside(rate: int) -> None:
     _, power = next(power_spectra(Sound(np.full(rate, 0.5, np.float32), rate)))
-    assert frame_power(power, rate)[3:-3] == pytest.approx(0, abs=1e-12)
+    assert shape(power, rate).power[3:-3] == pytest.approx(0, abs=1e-12)

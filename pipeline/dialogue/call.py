@@ -39,6 +39,10 @@ BEGINNING = Position(0, 0)
 MAX_PARTICIPANTS = 256
 """Overlaps grow with the square of those who speak at once: so many cost 0.1 s at each turn, a thousand 2 s."""
 
+MAX_OVERLAPS = 1_000
+"""Overlaps written with a turn, the first ones: with ids of 256 bytes 0.7 MB, which a record has room for. Hours of beeps
+on two channels have more, and a record that no topic takes would stop its partition."""
+
 RecordId = tuple[str, str]
 """("turn", turn_id) or ("event", event_id)."""
 
@@ -130,7 +134,7 @@ def annotated_turn(
         measured=turn,
         rules=RULES,
         overlap_ms=said.overlap_ms,
-        overlaps=[_overlap(event) for event in said.overlaps],
+        overlaps=[_overlap(event) for event in said.overlaps[:MAX_OVERLAPS]],
         z=call.baselines.z(turn.turn.turn_id),
     )
 

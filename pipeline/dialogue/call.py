@@ -40,8 +40,8 @@ MAX_PARTICIPANTS = 256
 """Overlaps grow with the square of those who speak at once: so many cost 0.1 s at each turn, a thousand 2 s."""
 
 MAX_OVERLAPS = 1_000
-"""Overlaps written with a turn, the first ones: with ids of 256 bytes 0.7 MB, which a record has room for. Hours of beeps
-on two channels have more, and a record that no topic takes would stop its partition."""
+"""Overlaps written with a turn, the first ones: with ids of 256 bytes 0.7 MB, which a record has room for. Hours of
+beeps on two channels have more, and a record that no topic takes would stop its partition."""
 
 RecordId = tuple[str, str]
 """("turn", turn_id) or ("event", event_id)."""

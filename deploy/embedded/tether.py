@@ -78,13 +78,21 @@ def _run_and_watch(parent_pid: int, command: Sequence[str]) -> int:
     import subprocess  # noqa: PLC0415  (15 ms that the kernel's way need not pay)
 
     process.require_parent(parent_pid)
-    child = subprocess.Popen(command)  # noqa: S603  (running the given command is the purpose)
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
+        if child is None:
+            early.append(number)
+        else:
+            child.send_signal(number)
 
+    # Before the command starts: a signal that came in between would end this process alone and leave the command.
     for number in FORWARDED_SIGNALS:
         signal.signal(number, forward)
+    child = subprocess.Popen(command)  # noqa: S603  (running the given command is the purpose)
+    for number in early:
+        child.send_signal(number)
     while True:
         if os.getppid() != parent_pid:
             child.kill()

@@ -123,6 +123,14 @@ def test_signal_reaches_the_command(way: list[str]) -> None:
         assert process.returncode == 3
 
 
+def test_signal_that_comes_before_the_command_is_up_reaches_it() -> None:
+    """Else the tether alone would end, and the command, not yet its child, would stay."""
+    signalled = "start = subprocess.Popen; subprocess.Popen = lambda c: (os.kill(os.getpid(), 15), start(c))[1]; "
+    way = ["-c", "import os, subprocess; " + signalled + BY_WATCHING[-1]]
+    done = run([*BY_WATCHING[:-2], *way], "sleep", str(DEADLINE_S))
+    assert done.returncode == KILLED_BY_SIGNAL + signal.SIGTERM
+
+
 @both_ways
 def test_command_killed_by_a_signal_is_told_apart(way: list[str]) -> None:
     killed = run(way, "sh", "-c", "kill -9 $$").returncode

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deploy.features_of_files import MeasuredFile
 from deploy.plain import plain
-from pipeline.audio.activity import SILENT_DBFS, inside
+from pipeline.audio.activity import SOUNDING_DBFS, inside
 from pipeline.audio.decode import Floats
 from schemas.errors import Misconfigured
 from schemas.features import Features
@@ -162,12 +162,12 @@ def _draw_level(axes: Axes, measured: MeasuredFile) -> None:
     else:
         alone = len(tracks) == 1
         axes.plot(times_s, tracks.level_dbfs, "o" if alone else "-", color=LEVEL, linewidth=1.4, clip_on=not alone)
-    sounding = tracks.level_dbfs[tracks.level_dbfs > SILENT_DBFS]
+    sounding = tracks.level_dbfs[tracks.level_dbfs > SOUNDING_DBFS]
     if not len(sounding):
-        axes.set_ylim(SILENT_DBFS, 0)
-        _note(axes, "digital silence")
+        axes.set_ylim(SOUNDING_DBFS, 0)
+        _note(axes, "silence")
         return
-    # Frames of digital silence leave the picture below: shown whole, they would flatten the rest.
+    # Silent frames leave the picture below: shown whole, they would flatten the rest.
     lowest = float(sounding.min()) if floor_dbfs is None else min(float(sounding.min()), floor_dbfs)
     axes.set_ylim(lowest - 6, float(sounding.max()) + 6)
     if floor_dbfs is None:
@@ -210,7 +210,7 @@ def _key_numbers(features: Features) -> str:
         None if duration_s is None else f"{duration_s:.2f} s" if duration_s >= 1 else f"{1000 * duration_s:.0f} ms",
         f"{100 * ratio:.0f} % speech" if ratio else "no speech",
         None if median_hz is None else f"F0 median {median_hz:.0f} Hz",
-        "digital silence" if features.level_dbfs is None else f"level {_decibels(features.level_dbfs)} dBFS",
+        "silence" if features.level_dbfs is None else f"level {_decibels(features.level_dbfs)} dBFS",
     )
     return "   ·   ".join(number for number in numbers if number is not None)
 

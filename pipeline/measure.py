@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -22,6 +23,9 @@ from schemas.turn import ReceivedTurn
 
 LENGTH_DIFFERS_MS = 200
 """Audio whose length differs by more from the turn's is flagged."""
+
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff66-\uff9f]")
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without spaces between words."""
 
 LOUDEST = np.float32(1e6)
 """A float file may hold samples whose squares no float32 holds; full scale is 1."""
@@ -60,7 +64,9 @@ def measure(
     inside = Sound(sound.samples[: round(turn_ms * sound.rate / 1000)], sound.rate)
     if not len(inside.samples):
         return msgspec.structs.replace(not_measured(turn, "empty"), audio_length_differs=differs)
-    found = measure_sound(inside, words=_words(turn), estimator=estimator)
+    # Of a sound that lacks a part of the turn nobody can say which of the words are in it.
+    whole = turn_ms - sound.duration_ms <= LENGTH_DIFFERS_MS
+    found = measure_sound(inside, words=_words(turn) if whole else None, estimator=estimator)
     return MeasuredTurn(
         turn=turn,
         features=found.features,
@@ -89,5 +95,7 @@ def _without_offset(sound: Sound) -> Sound:
 def _words(turn: ReceivedTurn) -> int | None:
     """How many words the turn has; None when neither its words nor its text say."""
     if turn.words:
-        return len(turn.words)
+        return sum(1 for word in turn.words if without_tags(word.w).strip()) or None
+    if _UNSPACED.search(turn.text):
+        return None
     return len(without_tags(turn.text).split()) or None

@@ -81,7 +81,7 @@ class Features(Struct, frozen=True, omit_defaults=True):
             "dBFS",
             "RMS",
             SILENT,
-            "RMS level over the whole turn; square wave at full scale 0, sine -3.01",
+            "RMS level over the whole turn, less an offset; square wave at full scale 0, sine -3.01",
         ),
     ] = None
     active_level_dbfs: Annotated[
@@ -91,7 +91,9 @@ class Features(Struct, frozen=True, omit_defaults=True):
             "dBFS",
             "ITU-T P.56 method B",
             "digital silence, or no threshold lies 15.9 dB under the level",
-            "Active speech level: RMS over the time in which the envelope is over a threshold 15.9 dB below that RMS",
+            "Active speech level: RMS over the time in which the envelope is over a threshold 15.9 dB below that RMS, "
+            "of what lies below 8 kHz (4 kHz of audio sampled at less than 16 kHz); turns shorter than its time "
+            "constants (some 0.3 s) come out low",
         ),
     ] = None
     loudness_lufs: Annotated[
@@ -101,7 +103,8 @@ class Features(Struct, frozen=True, omit_defaults=True):
             "LUFS",
             "ITU-R BS.1770-5",
             "shorter than one block of 400 ms, or all blocks under -70 LUFS",
-            "Integrated loudness, K-weighted, gated; one channel",
+            "Integrated loudness, K-weighted, gated; one channel, of what lies below 8 kHz (4 kHz of audio sampled at "
+            "less than 16 kHz)",
         ),
     ] = None
     level_range_db: Annotated[
@@ -186,7 +189,7 @@ class Features(Struct, frozen=True, omit_defaults=True):
             "pitch",
             "semitones",
             "least squares",
-            "fewer than 8 voiced frames in the last 500 ms of speech",
+            "fewer than 8 voiced frames in the last 500 ms of speech, or in the 300 ms measured, octave jumps left out",
             "Change of the F0 along the last 300 ms that are voiced",
         ),
     ] = None
@@ -305,7 +308,8 @@ class Features(Struct, frozen=True, omit_defaults=True):
             "rhythm",
             "1/min",
             "the turn's words, else its text",
-            "no words are known, or no speech was found",
+            "no words are known, as in a script without spaces; the audio is over 200 ms shorter than the turn; or no "
+            "speech was found",
             "Words / time from the first to the last speech",
         ),
     ] = None
@@ -326,8 +330,8 @@ class Features(Struct, frozen=True, omit_defaults=True):
             "",
             "Terken 1991; Streefkerk 2002",
             "fewer than 4 syllables",
-            "Prominent syllables: loudness and F0 together more than 1.5 robust standard deviations over the turn's "
-            "syllables",
+            "Prominent syllables: loudness and F0 together more than 1.5 robust standard deviations over the median of "
+            "the turn's syllables",
         ),
     ] = None
 

@@ -23,8 +23,12 @@ NotMeasuredReason = Literal[
 ]
 
 
+PAUSE_MS = 200
+"""Shorter silences belong to speech: 180 to 200 ms is the usual threshold (Heldner & Edlund 2010)."""
+
+
 class SpeechSegment(Struct, frozen=True, array_like=True):
-    """A stretch of voice activity, half open, in ms from the start of the turn."""
+    """A stretch of voice activity, half open, in ms from the start of the turn; two are a pause apart at least."""
 
     start_ms: int
     end_ms: int

@@ -91,8 +91,8 @@ def _run_and_watch(parent_pid: int, command: Sequence[str]) -> int:
     for number in FORWARDED_SIGNALS:
         signal.signal(number, forward)
     child = subprocess.Popen(command)  # noqa: S603  (running the given command is the purpose)
-    for number in early:
-        child.send_signal(number)
+    for missed in early:
+        child.send_signal(missed)
     while True:
         if os.getppid() != parent_pid:
             child.kill()

@@ -23,13 +23,13 @@ from scipy.ndimage import uniform_filter1d
 from pipeline.audio.decode import Floats
 from pipeline.dsp.frames import HOP_S
 from pipeline.dsp.tracks import FLOOR_DBFS, Tracks
-from schemas.measured import SpeechSegment
+from schemas.measured import PAUSE_MS, SpeechSegment
 
 QUIETEST_DBFS = -65.0
 BELOW_LOUD_DB = 32.0
 LOUD_PERCENTILE = 95.0
 
-SILENT_DBFS = -100.0
+SOUNDING_DBFS = -100.0
 """Under the noise of 16 bits: frames that a codec or a mute button made silent tell nothing about the noise."""
 
 FLOOR_PERCENTILE = 10.0
@@ -48,11 +48,12 @@ CLEAR_DB = 18.0
 
 PERIODIC = 0.7
 NEAR_LOUD_DB = 10.0
+BESIDE_BAND_DB = 6.0
+"""A loud periodic frame is voice while a quarter of its power lies in the band of speech: rumble is periodic too."""
 
 GROWS_AT = 0.3
 GROWS_FRAMES = 8
 
-BRIDGE_MS = 200
 SHORTEST_MS = 50
 
 Frames = NDArray[np.bool_]
@@ -76,7 +77,7 @@ def inside(segments: Sequence[SpeechSegment], frames: int) -> Frames:
 
 def _standing_out(tracks: Tracks) -> tuple[Frames, Frames]:
     """Frames that are speech, and frames that are if they touch speech; bool [frames] each."""
-    sounding = tracks.level_dbfs > SILENT_DBFS
+    sounding = tracks.level_dbfs > SOUNDING_DBFS
     if not sounding.any():
         return sounding, sounding
     loud = float(np.percentile(tracks.level_dbfs[sounding], LOUD_PERCENTILE))
@@ -86,6 +87,7 @@ def _standing_out(tracks: Tracks) -> tuple[Frames, Frames]:
     quiet = float(np.percentile(tracks.level_dbfs[sounding], FLOOR_PERCENTILE))
     clear = tracks.level_dbfs > quiet + CLEAR_DB
     voice = (tracks.periodicity > PERIODIC) & (tracks.level_dbfs > loud - NEAR_LOUD_DB)
+    voice &= tracks.speech_band_dbfs > tracks.level_dbfs - BESIDE_BAND_DB
     speech = ((over > least) | clear | voice) & audible
     return speech, speech | ((over > GROWS_AT * least) & audible)
 
@@ -116,7 +118,7 @@ def _bridged(speech: Frames) -> Frames:
     found = speech.copy()
     runs = _runs(speech)
     for (_, end), (start, _) in pairwise(runs):
-        if (start - end) * hop_ms < BRIDGE_MS:
+        if (start - end) * hop_ms < PAUSE_MS:
             found[end:start] = True
     for start, end in _runs(found):
         if (end - start) * hop_ms < SHORTEST_MS:

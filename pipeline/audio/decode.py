@@ -64,6 +64,8 @@ def decode(data: bytes, audio: Audio, *, longest_s: float) -> Sound:
     """
     if not data:
         raise NotMeasured("empty", "there are no bytes")
+    if audio.format == "mp3":
+        data = data[_id3_bytes(data) :]
     layout: dict[str, object] = {}
     if audio.format in _RAW:
         # Raw samples have no header that could be wrong, but declared they are by somebody.
@@ -74,8 +76,6 @@ def decode(data: bytes, audio: Audio, *, longest_s: float) -> Sound:
         raise NotMeasured("undecodable", f"the first bytes are those of no {audio.format}")
     if (audio.format == "wav" and _is_cut_wav(data)) or (audio.format == "ogg" and _is_cut_ogg(data)):
         raise NotMeasured("truncated", f"the {audio.format} ends before what its headers declare")
-    if audio.format == "mp3":
-        data = _without_id3(data)
     source = _Unsized(data) if audio.format == "mp3" and not _mp3_says_its_length(data) else io.BytesIO(data)
     declared = 0
     try:
@@ -143,7 +143,7 @@ _FIRST_BYTES: dict[AudioFormat, tuple[bytes, ...]] = {
     "wav": (b"RIFF", b"RF64"),
     "flac": (b"fLaC",),
     "ogg": (b"OggS",),
-    "mp3": (b"ID3", b"\xff"),
+    "mp3": (b"\xff",),
 }
 
 
@@ -189,11 +189,13 @@ def _mp3_says_its_length(data: bytes) -> bool:
     return any(name in data[:40] for name in (b"Xing", b"Info", b"VBRI"))
 
 
-def _without_id3(data: bytes) -> bytes:
-    """An MP3 without the tag that it may begin with (ID3v2.4, 3.1): its length has seven bits in each of four bytes."""
-    if not data.startswith(b"ID3"):
-        return data
-    return data[10 + sum((byte & 0x7F) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=False)) :]
+def _id3_bytes(data: bytes) -> int:
+    """Bytes of the tags that an MP3 may begin with (ID3v2.4, 3.1): a length has seven bits in each of four bytes."""
+    at = 0
+    while data.startswith(b"ID3", at):
+        length = zip(data[at + 6 : at + 10], (21, 14, 7, 0), strict=False)
+        at += 10 + sum((byte & 0x7F) << shift for byte, shift in length)
+    return at
 
 
 def _little(data: bytes) -> int:

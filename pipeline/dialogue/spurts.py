@@ -13,11 +13,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.dialogue.lexicon import without_tags
-from schemas.measured import MeasuredTurn
+from schemas.measured import PAUSE_MS, MeasuredTurn
 from schemas.turn import ReceivedTurn
-
-BRIDGE_MS = 200
-"""Own silences shorter than this belong to a spurt: 180-200 ms is usual [HE10, LT15]; 200 itself is a pause."""
 
 
 class Interval(NamedTuple):
@@ -131,7 +128,7 @@ def spurts(utterances: Sequence[Utterance]) -> list[Spurt]:
     group: list[Utterance] = []
     end = 0
     for utterance in sorted(utterances):
-        if group and utterance.start - end >= BRIDGE_MS:
+        if group and utterance.start - end >= PAUSE_MS:
             found.append(Spurt(group[0].start, end, group[0].participant, tuple(group)))
             group = []
         end = max(end, utterance.end) if group else utterance.end

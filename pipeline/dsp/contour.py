@@ -31,11 +31,12 @@ def contour(f0_hz: Floats, level_dbfs: Floats) -> Contour:
     missing = points * frames - len(f0_hz)
     pitch = np.sort(np.pad(f0_hz, (0, missing), constant_values=np.nan).reshape(points, frames), axis=1)
     voiced = np.isfinite(pitch).sum(axis=1)
+    measured = np.minimum(frames, len(f0_hz) - frames * np.arange(points))  # the last point may have fewer
     middle = pitch[np.arange(points), np.maximum(voiced - 1, 0) // 2]  # NaN sorts to the end
     levels = np.pad(level_dbfs, (0, missing), constant_values=-np.inf).reshape(points, frames).max(axis=1)
     return Contour(
         hop_ms=1000 * HOP_S * frames,
-        f0=_bytes(np.where(2 * voiced >= frames, 1 + STEPS_PER_OCTAVE * np.log2(middle / F0_BASE_HZ), np.nan)),
+        f0=_bytes(np.where(2 * voiced >= measured, 1 + STEPS_PER_OCTAVE * np.log2(middle / F0_BASE_HZ), np.nan)),
         level=_bytes((levels - LEVEL_BASE_DBFS) / LEVEL_STEP_DB),
     )
 

@@ -54,7 +54,7 @@ def _time(spoken: Timing | None, duration_s: float) -> Mapping[str, Value]:
     count, total_s = len(spoken.pauses_s), sum(spoken.pauses_s)
     return {
         "speech_s": spoken.speech_s,
-        "speech_ratio": min(1.0, spoken.speech_s / duration_s),  # resampling may have rounded the length up
+        "speech_ratio": spoken.speech_s / duration_s,
         "leading_silence_s": spoken.leading_silence_s,
         "trailing_silence_s": spoken.trailing_silence_s,
         "pause_count": count,
@@ -68,7 +68,7 @@ def _loudness(tracks: Tracks, sound: Sound, original: Sound, speech: NDArray[np.
     noise_floor_dbfs, snr_db = loudness.noise_and_snr(tracks.power, speech)
     levels = tracks.level_dbfs[speech]
     return {
-        "level_dbfs": loudness.level_dbfs(sound.samples),
+        "level_dbfs": loudness.level_dbfs(original.samples),
         "active_level_dbfs": loudness.active_level_dbfs(sound),
         "loudness_lufs": loudness.loudness_lufs(tracks.weighted_power),
         "level_range_db": loudness.level_range_db(levels),

@@ -9,11 +9,10 @@ from scipy.ndimage import binary_dilation, maximum_filter1d
 
 from pipeline.audio.decode import Floats, Sound
 from pipeline.dsp.frames import HOP_S
+from pipeline.dsp.intonation import SHORTEST_SLOPE_S
+from pipeline.dsp.tracks import FLOOR_DBFS
 
 Frames = NDArray[np.bool_]
-
-SILENT_DBFS = -120.0
-"""What is weaker is silence: below the rounding of 16 bits (-98 dBFS), above that of float32."""
 
 FULL_SCALE = 0.98
 """The outermost codes of µ-law and A-law stand for 0.980 and 0.984."""
@@ -44,15 +43,14 @@ PIECE = 2**18
 """Samples whose squares are in memory at once."""
 
 FEWEST_NOISE_FRAMES = 10
-SHORTEST_SLOPE_S = 0.5
 
 
 def level_dbfs(samples: Floats) -> float | None:
-    """RMS level [dBFS], None for silence. samples : float32 [n], n > 0, without an offset.
+    """RMS level [dBFS], None for silence. samples : as decoded, float32 [n], n > 0; an offset does not count.
 
     Square wave at full scale 0.0, sine -3.01 (AES17 meters read 3.01 dB higher).
     """
-    return _dbfs(_mean_square(samples))
+    return _dbfs(_mean_square(samples, offset=samples.mean(dtype=np.float64)))
 
 
 def peak_dbfs(samples: Floats) -> float | None:
@@ -98,7 +96,7 @@ def active_level_dbfs(sound: Sound) -> float | None:
     envelope = scipy.signal.lfilter([1 - keep], [1, -keep], once)
     hold = round(HANGOVER_S / ENVELOPE_STEP_S)
     held = maximum_filter1d(envelope, hold, origin=(hold - 1) // 2, mode="constant")
-    thresholds_db = np.arange(SILENT_DBFS, 0.1, 1.0)
+    thresholds_db = np.arange(FLOOR_DBFS, 0.1, 1.0)
     active = len(held) - np.searchsorted(np.sort(held), 10 ** (thresholds_db / 20))
     some = active > 0
     if not some.any():
@@ -151,7 +149,7 @@ def noise_and_snr(power: Floats, speech: Frames) -> tuple[float | None, float | 
     no digital silence (a mute button says nothing about the noise); the signal is the power in the speech less that of
     the noise.
     """
-    away = ~binary_dilation(speech, iterations=AWAY_FRAMES) & (power > 10 ** (SILENT_DBFS / 10))
+    away = ~binary_dilation(speech, iterations=AWAY_FRAMES) & (power > 10 ** (FLOOR_DBFS / 10))
     if away.sum() < FEWEST_NOISE_FRAMES:
         return None, None
     noise = float(power[away].mean(dtype=np.float64))
@@ -162,14 +160,16 @@ def noise_and_snr(power: Floats, speech: Frames) -> tuple[float | None, float | 
     return floor, 10 * float(np.log10(signal / noise)) if signal > 0 else None
 
 
-def _mean_square(samples: Floats) -> float:
+def _mean_square(samples: Floats, offset: float = 0.0) -> float:
     """In float64, a piece at a time: of an hour at once that would be half a gigabyte."""
     starts = range(0, len(samples), PIECE)
-    return sum(float(np.square(samples[at : at + PIECE], dtype=np.float64).sum()) for at in starts) / len(samples)
+    return sum(
+        float(np.square(np.subtract(samples[at : at + PIECE], offset, dtype=np.float64)).sum()) for at in starts
+    ) / len(samples)
 
 
 def _dbfs(mean_square: float) -> float | None:
     """dB relative to full scale, None for silence."""
-    if mean_square < 10 ** (SILENT_DBFS / 10):
+    if mean_square < 10 ** (FLOOR_DBFS / 10):
         return None
     return 10 * float(np.log10(mean_square))

@@ -34,7 +34,7 @@ FEWEST_INTERVALS = 4
 FEWEST_SYLLABLES = 4
 
 PROMINENT = 1.5
-"""Robust standard deviations over the turn's other syllables, loudness and F0 together."""
+"""Robust standard deviations over the median of the turn's syllables, loudness and F0 together."""
 
 HELD_S = 0.3
 HELD_ST = 0.25
@@ -100,7 +100,8 @@ def held_sounds(tracks: Tracks, speech: NDArray[np.bool_]) -> int:
     rest = speech & (moves < HELD_ST) & (tracks.flux < HELD_FLUX)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], rest, [False]))))
     lengths = edges[1::2] - edges[::2]
-    return int((lengths >= round(HELD_S / HOP_S)).sum())
+    # A frame is at rest against the one before it: the first of a stretch never is.
+    return int((lengths >= round(HELD_S / HOP_S) - 1).sum())
 
 
 def _standing(values: NDArray[np.float64], least_spread: float) -> NDArray[np.float64]:

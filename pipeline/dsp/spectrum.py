@@ -22,6 +22,9 @@ HAMMARBERG_HZ = (2_000.0, 5_000.0)
 BAND_CENTRES_HZ = tuple(1_000 * 2 ** (k / 3) for k in range(-7, 6))
 """Third octaves from 200 Hz to 3.15 kHz: from about the first harmonic to the end of the telephone's band."""
 
+SPEECH_BAND_HZ = (200.0, 3_500.0)
+"""Where speech has most of its power and rumble has little; about the telephone's band."""
+
 CEPSTRUM_HZ = (60.0, 500.0)
 TREND_FROM_S = 0.001
 """The cepstrum's peak is sought between these pitches, its trend fitted from 1 ms on (Hillenbrand et al. 1994)."""
@@ -34,12 +37,14 @@ class Shape(NamedTuple):
     """Of each frame, float32 [frames] unless said otherwise.
 
     power : mean square under the squared taper, without the frame's mean. weighted_power : the same, K-weighted.
+    speech_band_power : the same, of what lies in SPEECH_BAND_HZ.
     bands : [frames, len(BAND_CENTRES_HZ)], power density. centroid_hz : centre of gravity of the power.
     magnitude : [frames, bins], unit length (or 0): what the flux compares. alpha_ratio_db, hammarberg_db, cpp_db.
     """
 
     power: Floats
     weighted_power: Floats
+    speech_band_power: Floats
     bands: Floats
     centroid_hz: Floats
     magnitude: Floats
@@ -52,7 +57,7 @@ def shape(power: Floats, rate: int) -> Shape:
     """Shape of each frame of a block. power : float32 [frames, bins], as `frames.power_spectra` gives it."""
     cut = grid(rate)
     sums = power @ _weights(rate)
-    total, weighted, moment, low, high = sums[:, :5].T
+    total, weighted, speech_band, moment, low, high = sums[:, :6].T
     first, second = (int(np.ceil(hz / rate * cut.transform)) for hz in HAMMARBERG_HZ)
     peaks = np.maximum(power[:, :first].max(axis=1), TINY), np.maximum(power[:, first:second].max(axis=1), TINY)
     magnitude = np.sqrt(power)
@@ -60,7 +65,8 @@ def shape(power: Floats, rate: int) -> Shape:
     return Shape(
         power=total,
         weighted_power=weighted,
-        bands=sums[:, 5:],
+        speech_band_power=speech_band,
+        bands=sums[:, 6:],
         centroid_hz=moment / np.maximum(total, TINY),
         magnitude=magnitude,
         alpha_ratio_db=10 * np.log10(np.maximum(low, TINY) / np.maximum(high, TINY)),
@@ -111,7 +117,7 @@ def tilt_db_per_octave(bands: Floats) -> float:
 
 @lru_cache
 def _weights(rate: int) -> Floats:
-    """float32 [bins, 5 + bands]: columns total, K-weighted, total times Hz, low, high, third octaves."""
+    """float32 [bins, 6 + bands]: columns total, K-weighted, speech band, total times Hz, low, high, third octaves."""
     cut = grid(rate)
     hz = cut.frequencies.astype(np.float64)
     # Parseval: every bin but the first and the last (the transform is even) counts twice.
@@ -122,6 +128,7 @@ def _weights(rate: int) -> Floats:
     columns = [
         once,
         once * _k_weighting(hz),
+        once * ((hz >= SPEECH_BAND_HZ[0]) & (hz < SPEECH_BAND_HZ[1])),
         once * hz,
         once * ((hz >= low) & (hz < middle)),
         once * ((hz >= middle) & (hz < high)),

@@ -8,10 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schemas.measured import SpeechSegment
-
-PAUSE_MS = 200
-"""Shorter silences belong to speech (Heldner & Edlund 2010): 180 to 200 ms is the usual threshold."""
+from schemas.measured import PAUSE_MS, SpeechSegment
 
 
 class Timing(NamedTuple):
@@ -31,7 +28,8 @@ def timing(segments: Sequence[SpeechSegment], duration_s: float) -> Timing | Non
     begin_s, end_s = segments[0].start_ms / 1000, segments[-1].end_ms / 1000
     gaps_ms = np.array([after.start_ms - before.end_ms for before, after in pairwise(segments)])
     return Timing(
-        speech_s=sum(segment.end_ms - segment.start_ms for segment in segments) / 1000,
+        # Resampling may round the length up, and a segment end with it.
+        speech_s=min(duration_s, sum(segment.end_ms - segment.start_ms for segment in segments) / 1000),
         leading_silence_s=begin_s,
         trailing_silence_s=max(0.0, duration_s - end_s),
         pauses_s=tuple((gaps_ms[gaps_ms >= PAUSE_MS] / 1000).tolist()),

@@ -15,22 +15,23 @@ from pipeline.dsp.world import world_pitch
 from schemas.features import F0Estimator
 
 FLOOR_DBFS = -120.0
-"""Level of digital silence: below the noise of 16 bits (-98 dBFS), so that no recording comes near."""
+"""Level of digital silence, and of what is weaker: below the rounding of 16 bits (-98 dBFS), above that of float32."""
 
 
 @dataclass(frozen=True)
 class Tracks:
     """One value a frame (10 ms), float32 [frames] unless said otherwise; NaN is not measured.
 
-    power : mean square. weighted_power : K-weighted. level_dbfs : of power, FLOOR_DBFS at least. hop_level_dbfs : the
-    same of the frame's own 10 ms, untapered: for edges. f0_hz, strength : of
-    the pitch path, NaN where unvoiced. periodicity : the strongest candidate's strength, voiced or not, 0 to 1.
-    bands : [frames, 13], see `spectrum.Shape`.
+    power : mean square. weighted_power : K-weighted. speech_band_dbfs : level in the band of speech alone. level_dbfs :
+    of power, FLOOR_DBFS at least. hop_level_dbfs : the same of the frame's own 10 ms, untapered: for edges. f0_hz,
+    strength : of the pitch path, NaN where unvoiced. periodicity : the strongest candidate's strength, voiced or not, 0
+    to 1. bands : [frames, 13], see `spectrum.Shape`.
     """
 
     rate: int
     power: Floats
     weighted_power: Floats
+    speech_band_dbfs: Floats
     level_dbfs: Floats
     hop_level_dbfs: Floats
     f0_hz: Floats
@@ -59,10 +60,8 @@ def measure_tracks(sound: Sound, estimator: F0Estimator = "autocorrelation") -> 
     Costs the same for a second of a long sound as of a short one: spectra live one block at a time.
     """
     count = frame_count(sound)
-    one = {
-        name: np.empty(count, np.float32)
-        for name in ("power", "weighted_power", "centroid_hz", "flux", "alpha_ratio_db", "hammarberg_db", "cpp_db")
-    }
+    names = ("power", "weighted_power", "speech_band_power", "centroid_hz", "flux")
+    one = {name: np.empty(count, np.float32) for name in (*names, "alpha_ratio_db", "hammarberg_db", "cpp_db")}
     bands = np.empty((count, len(BAND_CENTRES_HZ)), np.float32)
     found: list[Candidates] = []
     before: Floats | None = None
@@ -75,8 +74,8 @@ def measure_tracks(sound: Sound, estimator: F0Estimator = "autocorrelation") -> 
         bands[where] = seen.bands
         before = seen.magnitude[-1]
     share = _share_inside(sound)
-    one["power"] /= share
-    one["weighted_power"] /= share
+    for name in ("power", "weighted_power", "speech_band_power"):
+        one[name] /= share
     all_found = Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
     periodicity = all_found.strength.max(axis=1)
     if estimator == "autocorrelation":
@@ -86,6 +85,7 @@ def measure_tracks(sound: Sound, estimator: F0Estimator = "autocorrelation") -> 
     return Tracks(
         rate=sound.rate,
         level_dbfs=levels_dbfs(one["power"]),
+        speech_band_dbfs=levels_dbfs(one.pop("speech_band_power")),
         hop_level_dbfs=levels_dbfs(_hop_power(sound)),
         f0_hz=pitch.f0_hz,
         strength=pitch.strength,

@@ -36,14 +36,19 @@ CONTAINERS: list[tuple[AudioFormat, str, str, int, int]] = [
 ]
 
 
+VOICES = [(8_000, "PCM_16"), (16_000, "ULAW")]
+
+
 def files() -> list[tuple[Audio, bytes]]:
     """How to read it, and its bytes; made anew each time, so that none has to lie in the repository."""
     made = [
         (audio_of(name), written(container, subtype, rate, channels))
         for name, container, subtype, rate, channels in CONTAINERS
     ]
+    # Noise has neither pitch nor syllables: a voice is there for the features.
+    voices = [(audio_of("wav"), _file(_voice(rate), rate, "WAV", subtype)) for rate, subtype in VOICES]
     raw = (1000 * _noise(8_000, 1)).astype("<i2").tobytes()
-    return [*made, (audio_of("pcm_s16le"), raw), (audio_of("mulaw"), raw)]
+    return [*made, *voices, (audio_of("pcm_s16le"), raw), (audio_of("mulaw"), raw)]
 
 
 def audio_of(name: AudioFormat, channel: AudioChannel = "mix") -> Audio:
@@ -53,9 +58,21 @@ def audio_of(name: AudioFormat, channel: AudioChannel = "mix") -> Audio:
 
 
 def written(container: str, subtype: str, rate: int, channels: int) -> bytes:
+    return _file(_noise(rate, channels), rate, container, subtype)
+
+
+def _file(samples: NDArray[Any], rate: int, container: str, subtype: str) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, _noise(rate, channels), rate, format=container, subtype=subtype)
+    soundfile.write(file, samples, rate, format=container, subtype=subtype)
     return file.getvalue()
+
+
+def _voice(rate: int) -> NDArray[Any]:
+    """A second of five syllables that fall from 180 to 120 Hz, in noise."""
+    at = np.arange(rate) / rate
+    phase = 2 * np.pi * np.cumsum(180 - 60 * at) / rate
+    harmonics = sum(np.sin(k * phase) / k for k in range(1, 20))
+    return 0.1 * harmonics * np.sin(5 * np.pi * at) ** 2 + np.random.default_rng(rate).normal(0, 1e-3, rate)
 
 
 def _noise(rate: int, channels: int) -> NDArray[Any]:

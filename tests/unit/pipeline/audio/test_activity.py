@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,6 +117,16 @@ def test_no_more_than_a_tenth_of_a_long_noise_is_taken_for_speech(rate: int, see
     """Somewhere in it a few frames stand out by chance, and what lies around them is taken with them: about 5 %."""
     found = segments(Sound(white(20 * rate, 0.1, seed), rate))
     assert sum(end - start for start, end in found) < 2_000
+
+
+@RATES
+def test_little_of_a_long_rumble_is_taken_for_speech(rate: int) -> None:
+    """Low-passed noise is periodic now and then, and loud when it is. 40 % of it was speech once."""
+    rumble = scipy.signal.sosfilt(
+        scipy.signal.butter(2, [20, 150], "bandpass", fs=rate, output="sos"), white(20 * rate, 0.1)
+    )
+    found = segments(Sound(rumble.astype(np.float32), rate))
+    assert sum(end - start for start, end in found) < 3_000
 
 
 @RATES

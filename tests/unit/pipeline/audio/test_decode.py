@@ -220,6 +220,13 @@ def test_file_of_another_format_is_undecodable() -> None:
     assert reason(written(TONE, "AIFF"), "wav") == "undecodable"
 
 
+@pytest.mark.parametrize("tag", [b"ID3\x04\0\0" + bytes(4), b"ID3\x04\0\0\0\0\0\x03abc" * 2])
+@pytest.mark.parametrize("container", ["AIFF", "WAV", "FLAC"])
+def test_tag_lets_no_other_format_in(container: str, tag: bytes) -> None:
+    assert reason(tag + written(TONE, container), "mp3") == "undecodable"
+    assert reason(tag, "mp3") == "undecodable"
+
+
 def test_zero_samples_are_empty() -> None:
     assert reason(written(TONE[:0], "WAV")) == "empty"
     assert reason(written(TONE[:0], "OGG"), "ogg") == "empty"

@@ -61,7 +61,7 @@ def test_point_of_a_long_turn_is_median_f0_if_half_is_voiced_and_greatest_level(
     for point in range(len(found.f0)):
         here = f0_hz[point * each : (point + 1) * each]
         voiced = np.sort(here[np.isfinite(here)])
-        if 2 * len(voiced) < each:
+        if 2 * len(voiced) < len(here):
             assert np.isnan(heard[point])
         else:
             assert abs(12 * np.log2(heard[point] / voiced[(len(voiced) - 1) // 2])) <= HALF_STEP_ST + 1e-5

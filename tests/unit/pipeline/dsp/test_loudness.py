@@ -71,6 +71,11 @@ def test_square_wave_at_full_scale_is_0() -> None:
     assert of(level_dbfs(np.array([1, -1] * 100, dtype=np.float32))) == 0.0
 
 
+def test_offset_adds_nothing_to_the_level() -> None:
+    assert of(level_dbfs(tone(0.1) + np.float32(0.5))) == pytest.approx(of(level_dbfs(tone(0.1))), abs=1e-3)
+    assert level_dbfs(np.full(8_000, 0.5, dtype=np.float32)) is None
+
+
 def test_digital_silence_has_no_level_no_peak_no_clipping_and_no_loudness() -> None:
     silent = np.zeros(8_000, dtype=np.float32)
     assert (level_dbfs(silent), peak_dbfs(silent), clipped_ratio(silent)) == (None, None, None)
@@ -82,7 +87,7 @@ def test_digital_silence_has_no_level_no_peak_no_clipping_and_no_loudness() -> N
 def test_level_is_at_most_the_peak_and_that_at_most_full_scale(samples: Floats) -> None:
     level, peak = level_dbfs(samples), peak_dbfs(samples)
     if level is None:
-        assert float(np.mean(np.square(samples, dtype=np.float64))) < 1e-12
+        assert float(np.var(samples, dtype=np.float64)) < 1e-12
     else:
         assert -120 <= level <= of(peak) + 1e-6
         assert of(peak) <= 0

@@ -177,7 +177,7 @@ def held(rate: int, seconds: float, *, st_per_s: float = 0.0) -> int:
 
 
 @RATES
-@pytest.mark.parametrize("seconds", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("seconds", [0.32, 0.5, 1.0, 3.0])
 def test_held_vowel_is_one_held_sound(rate: int, seconds: float) -> None:
     assert held(rate, seconds) == 1
 

@@ -16,7 +16,16 @@ from tests.unit.pipeline.dsp.signals import RATES, centres_s, seconds, sine, sun
 BOTH = st.sampled_from([8_000, 16_000])
 
 PER_FRAME = (
-    *("power", "weighted_power", "level_dbfs", "hop_level_dbfs", "f0_hz", "strength", "periodicity"),
+    *(
+        "power",
+        "weighted_power",
+        "level_dbfs",
+        "hop_level_dbfs",
+        "speech_band_dbfs",
+        "f0_hz",
+        "strength",
+        "periodicity",
+    ),
     *("bands", "centroid_hz", "flux", "alpha_ratio_db", "hammarberg_db", "cpp_db"),
 )
 
@@ -85,7 +94,7 @@ def test_gain_moves_the_levels_and_nothing_else(rate: int, doublings: int) -> No
     soft, loud = measure_tracks(sound), measure_tracks(Sound(sound.samples * np.float32(2.0**doublings), rate))
     for name in PER_FRAME:
         one, other = getattr(soft, name), getattr(loud, name)
-        if name in ("level_dbfs", "hop_level_dbfs"):
+        if name in ("level_dbfs", "hop_level_dbfs", "speech_band_dbfs"):
             assert other - one == pytest.approx(np.full(len(soft), 6.0206 * doublings), abs=1e-3), name
         elif name in ("power", "weighted_power", "bands"):
             assert other == pytest.approx(one * 4.0**doublings, rel=1e-5), name

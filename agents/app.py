@@ -11,12 +11,25 @@ from typing import Any
 import faust
 from faust.types.auth import CredentialsT
 
+from agents.pool import TRIES
 from pipeline.kafka.client import brokers, ssl_context
 from pipeline.settings import Settings
 from schemas.topics import MAX_RECORD_BYTES
 
 SESSION_TIMEOUT_S = 10.0
 """How long a stage may be silent until its partitions go to another; the default of 60 s is that long an outage."""
+
+
+LONGEST_POLL_INTERVAL_S = 24 * 60 * 60.0
+
+
+def poll_interval_s(settings: Settings) -> float:
+    """How long a stage may be at its records before its partitions go to another, which would begin them anew.
+
+    A batch of turns that all take as long to measure as one may is slow, and not dead: that is what the session tells.
+    """
+    longest_batch_s = settings.batch_records * TRIES * settings.features_timeout_s / settings.features_processes
+    return min(2 * longest_batch_s, LONGEST_POLL_INTERVAL_S)
 
 
 def group_id(stage: str) -> str:
@@ -41,6 +54,7 @@ def create_app(settings: Settings, stage: str) -> faust.App:
         broker_credentials=_credentials(settings),
         broker_session_timeout=SESSION_TIMEOUT_S,
         broker_heartbeat_interval=3.0,
+        broker_max_poll_interval=poll_interval_s(settings),
         # Acknowledged offsets are committed this often; what a crash repeats is at most this much.
         broker_commit_interval=1.0,
         broker_commit_every=None,

@@ -8,7 +8,8 @@ from typing import Literal
 DAY_MS = 24 * 60 * 60 * 1000
 
 MAX_RECORD_BYTES = 2 * 1024 * 1024
-"""An accepted record (900 kB at most) with its features and annotations."""
+"""An accepted record (900 kB at most) with its features, its speech (130 kB for an hour of beeps), its contour and its
+overlaps (600 kB for as many as are written)."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pipeline.dialogue.call import (
     ENDED_MS,
     IDLE_MS,
     KEPT_MS,
+    MAX_OVERLAPS,
     MAX_PARTICIPANTS,
     Call,
     annotated_event,
@@ -36,6 +37,7 @@ from schemas.features import Features
 from schemas.identity import Position, record_key
 from schemas.measured import MeasuredTurn, SpeechSegment
 from schemas.records import Measured, source
+from schemas.topics import MAX_RECORD_BYTES
 from tests.records import DAY, HOUR, MINUTE, T0, measured, received_event, received_turn, unmeasured
 
 GENERATION = 1
@@ -786,6 +788,21 @@ def test_call_of_events_alone_has_no_times_and_no_ratio() -> None:
     (call,) = started(received_event(0, "room_started")).call_rows()
     assert (call.started_at, call.ended_at, call.turns, call.events) == (None, None, 0, 1)
     assert (call.duration_ms, call.speech_ms, call.overlap_ratio, call.participants) == (0, 0, None, [])
+
+
+def test_overlaps_of_two_beeping_hours_fit_into_a_record() -> None:
+    """With the largest record that the gateway takes, and ids that double when they are written."""
+    beeps = [SpeechSegment(at, at + 200) for at in range(0, HOUR, 400)]
+    quoted = '"' * 255
+    text = "word " * 175_000  # with what the ids of the turn take, 900 kB
+    crowd = [
+        msgspec.structs.replace(measured(received_turn(0, HOUR, name + quoted, name + quoted, text)), segments=beeps)
+        for name in "ab"
+    ]
+    changes = Calls(GENERATION).apply([(Position(EPOCH, at), record) for at, record in enumerate(crowd)])
+    for _, row in changes.annotated:
+        assert len(encode(row)) < MAX_RECORD_BYTES
+    assert max(len(row.overlaps) for _, row in changes.annotated if isinstance(row, AnnotatedTurn)) == MAX_OVERLAPS
 
 
 def test_participants_beyond_reason_are_refused_and_the_others_go_on() -> None:

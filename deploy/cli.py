@@ -257,6 +257,31 @@ def _write(path: Path, data: bytes) -> None:
         raise Misconfigured(f"{path}: can't be written: {error.strerror or error}") from None
 
 
+@app.command()
+def dialogue(
+    file: Annotated[Path, typer.Argument(help="RTTM (.rttm), or JSONL with a turn a line.", metavar="FILE")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    call: Annotated[str | None, typer.Option(help="Which call, when the file holds several.")] = None,
+) -> None:
+    """Show who spoke when in a local file: overlaps, floor, talk time.
+
+    Turns that can't be read are counted as rejected; the exit status is 2
+    when the file holds several calls and none is chosen.
+    """
+    from deploy import dialogue_of_file, dialogue_table  # noqa: PLC0415
+
+    try:
+        found = dialogue_of_file.dialogue_of(dialogue_of_file.read_call(file, call))
+    except dialogue_of_file.SeveralCalls as error:
+        typer.echo(f"mise-voice: {plain(str(error))}", err=True)
+        raise typer.Exit(2) from None
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+    else:
+        Console().print(dialogue_table.table(found))
+
+
 @keys_app.command("create")
 def create_key(
     *,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
+from pipeline.dialogue.floor import Floor, floor
 from pipeline.dialogue.overlap import OverlapEvent, overlaps
 from pipeline.dialogue.spurts import Interval, Utterance, spurts, total, union
 
@@ -34,6 +36,8 @@ class Annotation(NamedTuple):
 
     turns: Mapping[str, TurnAnnotation]
     participants: Mapping[str, ParticipantAnnotation]
+    overlaps: Sequence[OverlapEvent]
+    floor: Floor
     duration_ms: int
     speech_ms: int
     overlap_ms: int
@@ -66,11 +70,14 @@ def annotate(utterances: Iterable[Utterance]) -> Annotation:
     everyone = [interval for own in activity.values() for interval in own]
     spoken = union(everyone)
     shared = _shared(everyone)
+    found = {participant: spurts(own) for participant, own in by_participant.items()}
     # Not only where activity is shared: spurts bridge own silences, and may overlap where no two are active.
-    events = overlaps({participant: spurts(own) for participant, own in by_participant.items()})
+    events = overlaps(found)
     return Annotation(
         turns=_turns(by_participant, shared, events),
         participants=_participants(activity, events),
+        overlaps=events,
+        floor=floor(chain.from_iterable(found.values())),
         duration_ms=spoken[-1].end - spoken[0].start if spoken else 0,
         speech_ms=total(spoken),
         overlap_ms=total(shared),

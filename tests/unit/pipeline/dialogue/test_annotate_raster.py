@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.dialogue.annotate import Annotation, annotate
+from pipeline.dialogue.floor import Floor
 from pipeline.dialogue.spurts import speech, utterances
 from schemas.measured import MeasuredTurn, SpeechSegment
 from tests.records import T0, received_turn, unmeasured
@@ -173,6 +174,24 @@ class Raster:
             end - start if kind == "between" else None,
         )
 
+    def floor(self) -> tuple[list[tuple[int, str, str, int]], list[int]]:
+        """Transfers (at, before, after, offset) and pauses."""
+        everyone = [(name, *run) for name, active in self.spurts.items() for run in runs(active)]
+        kept = [spurt for spurt in everyone if not any(self._lies_in(spurt, other) for other in everyone)]
+        transfers, pauses = [], []
+        for (one, _, end), (other, start, _) in pairwise(sorted(kept, key=lambda spurt: spurt[1])):
+            if one == other:
+                pauses.append(start - end)
+            else:
+                transfers.append((start, one, other, start - end))
+        return transfers, pauses
+
+    @staticmethod
+    def _lies_in(spurt: tuple[str, int, int], other: tuple[str, int, int]) -> bool:
+        if spurt[0] == other[0] or spurt[1] < other[1] or spurt[2] > other[2]:
+            return False
+        return spurt[1:] != other[1:] or other[0] < spurt[0]
+
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Conversations: short, crowded, on a coarse grid (ties, touches) with some turns a millisecond off it
@@ -237,6 +256,7 @@ def test_annotation_is_that_of_the_raster(lines: list[Line]) -> None:
         raster.speech_ms,
         raster.overlap_ms,
     )
+    assert (list(found.floor.transfers), found.floor.pauses_ms) == raster.floor()
     assert found.silence_ms == raster.duration_ms - raster.speech_ms
     assert found.overlap_ratio == (raster.overlap_ms / raster.speech_ms if raster.speech_ms else None)
     assert (found.interruptions, found.backchannels) == (
@@ -360,7 +380,10 @@ def test_shifting_a_call_shifts_its_times_and_nothing_else(lines: list[Line], by
     here = annotation(lines)
     there = annotation([line._replace(start=line.start + by, end=line.end + by) for line in lines])
     assert events(there) == [event._replace(start=event.start + by, end=event.end + by) for event in events(here)]
-    assert there._replace(turns={}) == here._replace(turns={})
+    assert there.floor.transfers == [turn._replace(at=turn.at + by) for turn in here.floor.transfers]
+    assert there.floor.pauses_ms == here.floor.pauses_ms
+    nowhere = Floor([], [])
+    assert there._replace(turns={}, overlaps=[], floor=nowhere) == here._replace(turns={}, overlaps=[], floor=nowhere)
     assert {turn_id: turn.overlap_ms for turn_id, turn in there.turns.items()} == {
         turn_id: turn.overlap_ms for turn_id, turn in here.turns.items()
     }

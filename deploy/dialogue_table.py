@@ -1,0 +1,65 @@
+"""A call of a file as a person reads it: what it amounts to, who did what, and its overlaps in order."""
+
+from __future__ import annotations
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from deploy.dialogue_of_file import DialogueOfFile, FloorTransferOffsets
+from deploy.plain import plain
+
+
+def table(call: DialogueOfFile) -> Group:
+    """The call in three parts."""
+    return Group(plain(call.call_id), _sums(call), _participants(call), _overlaps(call))
+
+
+def _sums(call: DialogueOfFile) -> Text:
+    lines = [
+        f"{call.turns} turns that speak, {call.rejected} rejected",
+        f"{call.duration_s:.3f} s: speech {call.speech_s:.3f}, silence {call.silence_s:.3f}",
+        f"overlap {call.overlap_s:.3f} s, {100 * call.overlap_ratio:.1f} % of speech",
+        f"floor transfers: {call.fto.n}, {call.fto.overlapped_n} of them overlapped{_offsets(call.fto)}",
+        f"pauses: {call.pauses.n}"
+        + ("" if call.pauses.p50_ms is None else f", half under {call.pauses.p50_ms:.0f} ms"),
+    ]
+    return Text("\n".join(lines))
+
+
+def _offsets(fto: FloorTransferOffsets) -> str:
+    found = [(name, getattr(fto, f"{name}_ms")) for name in ("p5", "p25", "p50", "p75", "p95")]
+    offsets = ", ".join(f"{name} {value:.0f}" for name, value in found if value is not None)
+    return f"\noffsets in ms: {offsets}" if offsets else ""
+
+
+def _participants(call: DialogueOfFile) -> Table:
+    found = Table()
+    found.add_column("participant")
+    for name in ("speech (s)", "share", "interrupts", "is interrupted", "backchannels"):
+        found.add_column(name, justify="right", no_wrap=True)
+    for said in call.participants:
+        counts = (said.interruptions_made, said.interruptions_received, said.backchannels)
+        found.add_row(
+            plain(said.participant), f"{said.speech_s:.3f}", f"{said.talk_ratio:.3f}", *(str(count) for count in counts)
+        )
+    return found
+
+
+def _overlaps(call: DialogueOfFile) -> Table:
+    found = Table()
+    found.add_column("start (s)", justify="right", no_wrap=True)
+    found.add_column("ms", justify="right", no_wrap=True)
+    found.add_column("overlap")
+    for name in ("class", "kind", "floor"):
+        found.add_column(name, no_wrap=True)
+    for event in call.overlaps:
+        found.add_row(
+            f"{event.start_s:.3f}",
+            str(event.duration_ms),
+            plain(f"{event.overlapper} over {event.overlapped}"),
+            event.class_,
+            event.kind,
+            "taken" if event.floor_taken else "",
+        )
+    return found

@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test lint format bench accuracy lock clean
+.PHONY: help run test lint format bench accuracy fuzz lock clean
 
 help:  ## Show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -29,6 +29,10 @@ bench: $(READY)  ## Measure every stage; tables on screen, JSON under bench/resu
 
 accuracy: $(READY)  ## Hold the features against Praat, openSMILE and annotations; writes docs/accuracy.md
 	@$(BIN)/python -m tests.evaluation.report
+
+fuzz: $(READY)  ## Fuzz the decoder and the features, ten minutes each (atheris)
+	@$(BIN)/python -m tests.fuzz.decode -max_total_time=600
+	@$(BIN)/python -m tests.fuzz.measure -max_total_time=600
 
 lock:  ## Pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \

@@ -147,7 +147,7 @@ def read_call(path: Path, call_id: str | None = None) -> CallOfFile:
 def dialogue_of(call: CallOfFile) -> DialogueOfFile:
     """The call as it is printed as JSON; times in seconds."""
     found = call.annotation
-    offsets = quantiles([transfer.offset_ms for transfer in found.floor.transfers])
+    offsets = quantiles(found.floor.offsets_ms)
     pauses = quantiles(found.floor.pauses_ms)
     return DialogueOfFile(
         call_id=call.call_id,
@@ -174,7 +174,7 @@ def dialogue_of(call: CallOfFile) -> DialogueOfFile:
             p50_ms=offsets.p50,
             p75_ms=offsets.p75,
             p95_ms=offsets.p95,
-            overlapped_n=sum(transfer.offset_ms < 0 for transfer in found.floor.transfers),
+            overlapped_n=sum(offset_ms < 0 for offset_ms in found.floor.offsets_ms),
         ),
         pauses=Pauses(n=pauses.n, p50_ms=pauses.p50),
         overlaps=[_overlap(event, call.zero_ms) for event in found.overlaps],

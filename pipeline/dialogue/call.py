@@ -5,14 +5,13 @@ Records may come in any order, doubled, late or revised; whatever the order, the
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from itertools import chain
 
-from pipeline.dialogue.annotate import NO_OVERLAP, RULES, Annotation, annotate
+from pipeline.dialogue.annotate import PLAIN, Annotation, annotation
 from pipeline.dialogue.baseline import Baselines
 from pipeline.dialogue.overlap import OverlapEvent
 from pipeline.dialogue.spurts import Utterance, utterances
+from pipeline.dialogue.timeline import NO_OVERLAP, Timeline
 from schemas.annotated import (
     AnnotatedEvent,
     AnnotatedTurn,
@@ -24,6 +23,7 @@ from schemas.event import ReceivedEvent
 from schemas.identity import Position, revision
 from schemas.measured import MeasuredTurn
 from schemas.records import Measured, source
+from schemas.turn import ReceivedTurn, Role
 
 IDLE_MS = 15 * 60 * 1000
 """A call nobody ended closes this long after its last record was received."""
@@ -60,13 +60,23 @@ def received_ms(record: Measured) -> int:
 
 
 @dataclass
+class Talker:
+    """A participant's turns. latest : (started_at, turn_id) of the one whose role is the participant's."""
+
+    turns: int
+    latest: tuple[int, str]
+    role: Role
+
+
+@dataclass
 class Call:
     """One call's records and the annotation of the set, kept up to date by `annotate`.
 
     opened_at : epoch ms at which the first record to come was received; never changes.
     closed : whether the closed summary has been emitted for the records as they are.
     newest : position of the newest record in the set. due : when `Calls.advance` looks at the call next [epoch ms].
-    z_changed : the turns whose z the latest `annotate` changed.
+    changed : the turns of which the latest `annotate` says something else than the one before.
+    talkers : by participant. started_at, ended_at : of the first and the last turn [epoch ms], None without turns.
     """
 
     workspace: str
@@ -78,17 +88,21 @@ class Call:
     newest: Position = BEGINNING
     due: int | None = None
     baselines: Baselines = field(default_factory=Baselines)
-    z_changed: set[str] = field(default_factory=set)
-    _participants: set[str] = field(default_factory=set)
+    changed: set[RecordId] = field(default_factory=set)
+    talkers: dict[str, Talker] = field(default_factory=dict)
+    started_at: int | None = None
+    ended_at: int | None = None
+    timeline: Timeline = field(default_factory=lambda: Timeline(PLAIN))
     _received_ms: int = 0
     _ended_by: set[RecordId] = field(default_factory=set)
-    _utterances: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
+    _pending: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
+    """Where the turns speak that came since the latest `annotate`."""
 
     def takes(self, record: Measured) -> bool:
         """Whether the call has room for the record's participant."""
-        if not isinstance(record, MeasuredTurn) or record.turn.participant in self._participants:
+        if not isinstance(record, MeasuredTurn) or record.turn.participant in self.talkers:
             return True
-        return len(self._participants) < MAX_PARTICIPANTS
+        return len(self.talkers) < MAX_PARTICIPANTS
 
     def add(self, record: Measured, position: Position) -> bool:
         """Take the record into the set; False when it is there already, or a newer revision is."""
@@ -107,19 +121,42 @@ class Call:
                 self._ended_by.discard(identity)
         else:
             self.baselines.put(record)
-            self._participants.add(record.turn.participant)
-            self._utterances[record.turn.turn_id] = utterances(record)
+            self._pending[record.turn.turn_id] = utterances(record)
+            if known is None:
+                self._tally(record.turn)
+            else:
+                self._tally_again()
         return True
 
     def annotate(self) -> Annotation:
         """Annotation of the set as it is now; also kept in `annotation`, and every z in `baselines`."""
-        self.z_changed = self.baselines.update()
-        self.annotation = annotate(chain.from_iterable(self._utterances.values()))
+        changed = self.timeline.update(self._pending) | self.baselines.update()
+        self.changed = {("turn", turn_id) for turn_id in changed}
+        self._pending = {}
+        self.annotation = annotation(self.timeline)
         return self.annotation
 
     def closed_at(self) -> int:
         """Epoch ms at which the call closes, unless a further record is received: a function of the set alone."""
         return self._received_ms + (ENDED_MS if self._ended_by else IDLE_MS)
+
+    def _tally(self, turn: ReceivedTurn) -> None:
+        self.started_at = turn.started_at if self.started_at is None else min(self.started_at, turn.started_at)
+        self.ended_at = turn.ended_at if self.ended_at is None else max(self.ended_at, turn.ended_at)
+        # A participant's role is that of its latest turn; the tie-break makes it a function of the set.
+        latest = (turn.started_at, turn.turn_id)
+        talker = self.talkers.setdefault(turn.participant, Talker(0, latest, turn.role))
+        talker.turns += 1
+        if latest >= talker.latest:
+            talker.latest, talker.role = latest, turn.role
+
+    def _tally_again(self) -> None:
+        """After a turn was replaced: what it gave can't be taken back from a minimum."""
+        self.talkers = {}
+        self.started_at = self.ended_at = None
+        for record, _ in self.records.values():
+            if isinstance(record, MeasuredTurn):
+                self._tally(record.turn)
 
 
 def annotated_turn(
@@ -133,7 +170,7 @@ def annotated_turn(
         opened_at=call.opened_at,
         version=version,
         measured=turn,
-        rules=RULES,
+        rules=PLAIN.version,
         overlap_ms=said.overlap_ms,
         overlaps=[_overlap(event) for event in said.overlaps[:MAX_OVERLAPS]],
         z=call.baselines.z(turn.turn.turn_id),
@@ -153,10 +190,7 @@ def annotated_event(call: Call, event: ReceivedEvent, version: int, generation: 
 
 def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
     """The call as a whole, open or closed as `call.closed` says."""
-    turns = [record.turn for record, _ in call.records.values() if isinstance(record, MeasuredTurn)]
-    count = Counter(turn.participant for turn in turns)
-    # A participant's role is that of its latest turn; the tie-break makes it a function of the set.
-    roles = {turn.participant: turn.role for turn in sorted(turns, key=lambda turn: (turn.started_at, turn.turn_id))}
+    turns = sum(talker.turns for talker in call.talkers.values())
     return CallSummary(
         workspace=call.workspace,
         generation=generation,
@@ -165,10 +199,10 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
         version=call.newest.version(closed=call.closed),
         state="closed" if call.closed else "open",
         closed_at=call.closed_at(),
-        started_at=min((turn.started_at for turn in turns), default=None),
-        ended_at=max((turn.ended_at for turn in turns), default=None),
-        turns=len(turns),
-        events=len(call.records) - len(turns),
+        started_at=call.started_at,
+        ended_at=call.ended_at,
+        turns=turns,
+        events=len(call.records) - turns,
         duration_ms=annotation.duration_ms,
         speech_ms=annotation.speech_ms,
         overlap_ms=annotation.overlap_ms,
@@ -179,8 +213,8 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
         participants=[
             ParticipantSummary(
                 participant=participant,
-                role=roles[participant],
-                turns=count[participant],
+                role=call.talkers[participant].role,
+                turns=call.talkers[participant].turns,
                 speech_ms=said.speech_ms,
                 talk_ratio=said.talk_ratio,
                 interruptions_made=said.interruptions_made,
@@ -189,7 +223,7 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
             )
             for participant, said in annotation.participants.items()
         ],
-        rules=RULES,
+        rules=PLAIN.version,
     )
 
 

@@ -266,17 +266,12 @@ class Calls:
         before = call.annotation
         after = call.annotate()
         version = call.newest.version()
-        for identity, (record, _) in call.records.items():
+        turns = {identity for identity in call.records if identity[0] == "turn"} if before is None else call.changed
+        for identity in sorted(new | turns, key=lambda identity: call.records[identity][1]):
+            record, _ = call.records[identity]
             if isinstance(record, MeasuredTurn):
-                turn_id = record.turn.turn_id
-                if (
-                    identity in new
-                    or before is None
-                    or turn_id in call.z_changed
-                    or before.turns.get(turn_id) != after.turns.get(turn_id)
-                ):
-                    changes.annotated.append((key, annotated_turn(call, after, record, version, self._generation)))
-            elif identity in new:
+                changes.annotated.append((key, annotated_turn(call, after, record, version, self._generation)))
+            else:
                 changes.annotated.append((key, annotated_event(call, record, version, self._generation)))
         changes.summaries.append((key, summary(call, after, self._generation)))
         self._schedule(key, call)

@@ -6,14 +6,15 @@ J. Phonetics 38.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.dialogue.spurts import Spurt
+from pipeline.dialogue.spurts import Spurt, Voice
 
 QUANTILES = (5, 25, 50, 75, 95)
 
@@ -28,11 +29,71 @@ class Transfer(NamedTuple):
     offset_ms: int
 
 
-class Floor(NamedTuple):
-    """In order of time. pauses_ms : between neighbouring spurts of one participant."""
+class Holder(NamedTuple):
+    """A spurt that has the floor: it lies inside no spurt of another participant."""
 
-    transfers: Sequence[Transfer]
-    pauses_ms: Sequence[int]
+    start: int
+    end: int
+    participant: str
+
+
+@dataclass
+class Floor:
+    """Who has the floor. holders : disjoint or not, in order of start and so of end.
+
+    Change it by `replace`, which costs what is replaced.
+    """
+
+    holders: list[Holder] = field(default_factory=list)
+    _offsets_ms: list[int | None] = field(default_factory=list)
+    """From each holder but the last one to the next; None between two of one participant."""
+
+    @property
+    def offsets_ms(self) -> list[int]:
+        """Floor-transfer offsets, in order of time."""
+        return [offset_ms for offset_ms in self._offsets_ms if offset_ms is not None]
+
+    @property
+    def transfers(self) -> list[Transfer]:
+        """In order of time."""
+        return [
+            Transfer(after.start, before.participant, after.participant, offset_ms)
+            for (before, after), offset_ms in zip(pairwise(self.holders), self._offsets_ms, strict=True)
+            if offset_ms is not None
+        ]
+
+    @property
+    def pauses_ms(self) -> list[int]:
+        """Between neighbours of one participant, in order of time."""
+        return [
+            after.start - before.end
+            for before, after in pairwise(self.holders)
+            if before.participant == after.participant
+        ]
+
+    def between(self, begin: int, end: int) -> tuple[int, int]:
+        """The first and one past the last of the holders that share time with [begin, end] or touch it."""
+        first = bisect_left(self.holders, begin, key=_end)
+        return first, max(first, bisect_right(self.holders, end, key=_start))
+
+    def replace(self, first: int, last: int, holders: Sequence[Holder]) -> None:
+        """Put holders, in order, in the place of those from `first` to before `last`."""
+        self.holders[first:last] = holders
+        before = max(first - 1, 0)
+        around = self.holders[before : first + len(holders) + 1]
+        self._offsets_ms[before:last] = [_offset_ms(*neighbours) for neighbours in pairwise(around)]
+
+
+def _offset_ms(before: Holder, after: Holder) -> int | None:
+    return None if before.participant == after.participant else after.start - before.end
+
+
+def _start(holder: Holder) -> int:
+    return holder.start
+
+
+def _end(holder: Holder) -> int:
+    return holder.end
 
 
 class Quantiles(NamedTuple):
@@ -46,36 +107,17 @@ class Quantiles(NamedTuple):
     p95: float | None
 
 
-def floor(spurts: Iterable[Spurt]) -> Floor:
-    """Transfers and pauses of a call. spurts : of everyone, in any order; those of one participant are disjoint.
-
-    A spurt inside one of another participant does not have the floor; of equal ones the smallest name has it.
-    n log n in the spurts.
-    """
-    holders: list[Spurt] = []
-    # Who goes on longest so far, and who of the others: in one of these two a spurt lies if it lies in any.
-    longest: tuple[str, float] = ("", -math.inf)
-    runner_up = longest
-    for spurt in sorted(spurts, key=lambda spurt: (spurt.start, -spurt.end, spurt.participant)):
-        _, others_end = runner_up if longest[0] == spurt.participant else longest
-        if spurt.end > others_end:
-            holders.append(spurt)
-        own = (spurt.participant, float(spurt.end))
-        if own[0] == longest[0]:
-            longest = max(longest, own, key=_end)
-        elif spurt.end > longest[1]:
-            longest, runner_up = own, longest
-        else:
-            runner_up = max(runner_up, own, key=_end)
-    transfers: list[Transfer] = []
-    pauses_ms: list[int] = []
-    for before, after in pairwise(holders):
-        if before.participant == after.participant:
-            pauses_ms.append(after.start - before.end)
-        else:
-            offset_ms = after.start - before.end
-            transfers.append(Transfer(after.start, before.participant, after.participant, offset_ms))
-    return Floor(transfers, pauses_ms)
+def is_embedded(spurt: Spurt, voices: Mapping[str, Voice]) -> bool:
+    """Whether the spurt lies inside one of another participant; of equal ones that of the smallest name does not."""
+    for participant, voice in voices.items():
+        if participant == spurt.participant or (index := voice.begun(spurt.start)) < 0:
+            continue
+        other = voice.spurts[index]
+        if other.end > spurt.end or (
+            other.end == spurt.end and (other.start < spurt.start or participant < spurt.participant)
+        ):
+            return True
+    return False
 
 
 def quantiles(lengths_ms: Sequence[int]) -> Quantiles:
@@ -83,7 +125,3 @@ def quantiles(lengths_ms: Sequence[int]) -> Quantiles:
     if not lengths_ms:
         return Quantiles(0, None, None, None, None, None)
     return Quantiles(len(lengths_ms), *np.percentile(lengths_ms, QUANTILES).tolist())
-
-
-def _end(holder: tuple[str, float]) -> float:
-    return holder[1]

@@ -7,7 +7,7 @@ time.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -136,3 +136,27 @@ def spurts(utterances: Sequence[Utterance]) -> list[Spurt]:
     if group:
         found.append(Spurt(group[0].start, end, group[0].participant, tuple(group)))
     return found
+
+
+class Voice:
+    """One participant's spurts, disjoint and in order. starts : of each."""
+
+    def __init__(self) -> None:
+        self.spurts: list[Spurt] = []
+        self.starts: list[int] = []
+
+    def between(self, begin: int, end: int) -> tuple[int, int]:
+        """The first and one past the last of the spurts that share time with [begin, end] or touch it."""
+        first = bisect_left(self.starts, begin)
+        if first and self.spurts[first - 1].end >= begin:
+            first -= 1
+        return first, max(first, bisect_right(self.starts, end))
+
+    def begun(self, at: int) -> int:
+        """The last spurt that has begun at `at`, -1 when none has."""
+        return bisect_right(self.starts, at) - 1
+
+    def replace(self, first: int, last: int, spurts: Sequence[Spurt]) -> None:
+        """Put spurts in the place of those from `first` to before `last`."""
+        self.spurts[first:last] = spurts
+        self.starts[first:last] = [spurt.start for spurt in spurts]

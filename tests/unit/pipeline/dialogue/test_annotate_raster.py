@@ -256,7 +256,7 @@ def test_annotation_is_that_of_the_raster(lines: list[Line]) -> None:
         raster.speech_ms,
         raster.overlap_ms,
     )
-    assert (list(found.floor.transfers), found.floor.pauses_ms) == raster.floor()
+    assert (found.floor.transfers, found.floor.pauses_ms) == raster.floor()
     assert found.silence_ms == raster.duration_ms - raster.speech_ms
     assert found.overlap_ratio == (raster.overlap_ms / raster.speech_ms if raster.speech_ms else None)
     assert (found.interruptions, found.backchannels) == (
@@ -382,7 +382,7 @@ def test_shifting_a_call_shifts_its_times_and_nothing_else(lines: list[Line], by
     assert events(there) == [event._replace(start=event.start + by, end=event.end + by) for event in events(here)]
     assert there.floor.transfers == [turn._replace(at=turn.at + by) for turn in here.floor.transfers]
     assert there.floor.pauses_ms == here.floor.pauses_ms
-    nowhere = Floor([], [])
+    nowhere = Floor()
     assert there._replace(turns={}, overlaps=[], floor=nowhere) == here._replace(turns={}, overlaps=[], floor=nowhere)
     assert {turn_id: turn.overlap_ms for turn_id, turn in there.turns.items()} == {
         turn_id: turn.overlap_ms for turn_id, turn in here.turns.items()

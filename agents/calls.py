@@ -21,6 +21,7 @@ from pipeline.kafka.client import producer, reader
 from pipeline.kafka.partition import read_newest
 from pipeline.kafka.send import Outgoing, send_all
 from pipeline.kafka.topics import read_epoch
+from pipeline.rules import rules
 from pipeline.settings import Settings
 from schemas.codec import decode, encode
 from schemas.errors import Refused
@@ -45,6 +46,7 @@ class CallsStage:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._rules = rules(settings.dialogue_rules, vocabularies=settings.dialogue_vocabularies)
         self._producer = producer(settings, client_id="mise-voice-calls", linger_ms=0)
         self._reader = reader(settings, client_id="mise-voice-calls-state")
         self._epoch = 0
@@ -127,7 +129,7 @@ class CallsStage:
             started = time.perf_counter()
             saved = await read_newest(self._reader, CALL_STATE.name, sorted(missing))
             for partition, state in saved.items():
-                calls = self._calls[partition] = Calls(self._settings.generation)
+                calls = self._calls[partition] = Calls(self._settings.generation, self._rules)
                 calls.restore(state.items())
             log.info(
                 "calls_restored",

@@ -64,6 +64,13 @@ class Channel(StrEnum):
     MIX = "mix"
 
 
+class RulesOption(StrEnum):
+    """`schemas.annotated.RulesName`."""
+
+    PRODUCT = "product"
+    PLAIN = "plain"
+
+
 class F0(StrEnum):
     """`schemas.features.F0Estimator`."""
 
@@ -263,6 +270,11 @@ def dialogue(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     call: Annotated[str | None, typer.Option(help="Which call, when the file holds several.")] = None,
+    rules: Annotated[
+        RulesOption | None,
+        typer.Option(help="What classes overlaps; if not given, MISE_VOICE_DIALOGUE_RULES or product."),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights of the product's rules other than ours.")] = None,
 ) -> None:
     """Show who spoke when in a local file: overlaps, floor, talk time.
 
@@ -270,9 +282,13 @@ def dialogue(
     when the file holds several calls and none is chosen.
     """
     from deploy import dialogue_of_file, dialogue_table  # noqa: PLC0415
+    from pipeline.rules import rules as rules_of  # noqa: PLC0415
 
+    settings = Settings.from_environment()
+    name = settings.dialogue_rules if rules is None else rules.value
+    chosen = rules_of(name, weights=weights, vocabularies=settings.dialogue_vocabularies)
     try:
-        found = dialogue_of_file.dialogue_of(dialogue_of_file.read_call(file, call))
+        found = dialogue_of_file.dialogue_of(dialogue_of_file.read_call(file, chosen, call))
     except dialogue_of_file.SeveralCalls as error:
         typer.echo(f"mise-voice: {plain(str(error))}", err=True)
         raise typer.Exit(2) from None

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from pipeline.dialogue.annotate import Annotation, annotate
 from pipeline.dialogue.floor import quantiles
 from pipeline.dialogue.overlap import OverlapEvent
+from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance, speech
-from schemas.annotated import OverlapClass, OverlapKind
+from schemas.annotated import OverlapBasis, OverlapClass, OverlapKind
 from schemas.errors import Refused
 
 RTTM_FIELDS = 8
@@ -46,6 +47,7 @@ class Line(NamedTuple):
     start: int
     end: int
     text: str
+    language: str | None = None
 
 
 class CallOfFile(NamedTuple):
@@ -56,6 +58,7 @@ class CallOfFile(NamedTuple):
     turns: int
     rejected: int
     annotation: Annotation
+    rules: str
 
 
 class Participant(Struct, frozen=True):
@@ -82,6 +85,11 @@ class Pauses(Struct, frozen=True):
     p50_ms: float | None
 
 
+class EvidenceOfFile(Struct, frozen=True):
+    name: str
+    weight: float
+
+
 class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     start_s: float
     end_s: float
@@ -92,6 +100,10 @@ class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     class_: OverlapClass
     floor_taken: bool
     yield_ms: int | None
+    spoken_share: float | UnsetType = UNSET
+    confidence: float | UnsetType = UNSET
+    basis: OverlapBasis | UnsetType = UNSET
+    evidence: list[EvidenceOfFile] | UnsetType = UNSET
 
 
 class Pair(Struct, frozen=True):
@@ -116,9 +128,10 @@ class DialogueOfFile(Struct, frozen=True):
     pairs: list[Pair]
     turns: int
     rejected: int
+    rules: str
 
 
-def read_call(path: Path, call_id: str | None = None) -> CallOfFile:
+def read_call(path: Path, rules: Rules, call_id: str | None = None) -> CallOfFile:
     """The call of a file, annotated.
 
     call_id : which one, None when there is one. Raises Refused when the file can't be read or does not have the call,
@@ -141,7 +154,7 @@ def read_call(path: Path, call_id: str | None = None) -> CallOfFile:
         lines = [line for line in lines if line.call_id == call_id]
     spoken = _utterances(lines)
     zero_ms = 0 if is_rttm else min((utterance.start for utterance in spoken), default=0)
-    return CallOfFile(call_id, zero_ms, len(spoken), rejected, annotate(spoken))
+    return CallOfFile(call_id, zero_ms, len(spoken), rejected, annotate(spoken, rules), rules.version)
 
 
 def dialogue_of(call: CallOfFile) -> DialogueOfFile:
@@ -181,10 +194,25 @@ def dialogue_of(call: CallOfFile) -> DialogueOfFile:
         pairs=_pairs(found.overlaps),
         turns=call.turns,
         rejected=call.rejected,
+        rules=call.rules,
     )
 
 
 def _overlap(event: OverlapEvent, zero_ms: int) -> Overlap:
+    found = _plainly(event, zero_ms)
+    if event.confidence is None or event.basis is None:
+        return found
+    return msgspec.structs.replace(
+        found,
+        spoken_share=event.spoken_share,
+        confidence=event.confidence,
+        basis=event.basis,
+        evidence=[EvidenceOfFile(*one) for one in event.evidence],
+    )
+
+
+def _plainly(event: OverlapEvent, zero_ms: int) -> Overlap:
+    """What is said by any rules."""
     return Overlap(
         start_s=(event.start - zero_ms) / 1000,
         end_s=(event.end - zero_ms) / 1000,
@@ -213,7 +241,8 @@ def _utterances(lines: Sequence[Line]) -> list[Utterance]:
     for number, line in enumerate(lines):
         newest[line.participant, f"line {number}" if line.turn_id is None else f"id {line.turn_id}"] = line
     spoken = (
-        speech(line.start, line.end, turn_id, participant, line.text) for (participant, turn_id), line in newest.items()
+        speech(line.start, line.end, turn_id, participant, line.text, line.language)
+        for (participant, turn_id), line in newest.items()
     )
     return [utterance for utterance in spoken if utterance is not None]
 
@@ -259,7 +288,7 @@ def _turn(found: object) -> Line:
         raise Refused("no participant", field="participant")
     start, end = _instant_ms(found.get("started_at")), _instant_ms(found.get("ended_at"))
     _require(start <= end, "ends before it starts")
-    text = found.get("text")
+    text, language = found.get("text"), found.get("language")
     return Line(
         call_id=_identity(found, "call_id"),
         turn_id=_identity(found, "turn_id"),
@@ -267,6 +296,7 @@ def _turn(found: object) -> Line:
         start=start,
         end=end,
         text=text if isinstance(text, str) else "",
+        language=language if isinstance(language, str) else None,
     )
 
 

@@ -17,7 +17,7 @@ def table(call: DialogueOfFile) -> Group:
 
 def _sums(call: DialogueOfFile) -> Text:
     lines = [
-        f"{call.turns} turns that speak, {call.rejected} rejected",
+        f"{call.turns} turns that speak, {call.rejected} rejected; rules {call.rules}",
         f"{call.duration_s:.3f} s: speech {call.speech_s:.3f}, silence {call.silence_s:.3f}",
         f"overlap {call.overlap_s:.3f} s, {100 * call.overlap_ratio:.1f} % of speech",
         f"floor transfers: {call.fto.n}, {call.fto.overlapped_n} of them overlapped{_offsets(call.fto)}",
@@ -51,7 +51,7 @@ def _overlaps(call: DialogueOfFile) -> Table:
     found.add_column("start (s)", justify="right", no_wrap=True)
     found.add_column("ms", justify="right", no_wrap=True)
     found.add_column("overlap")
-    for name in ("class", "kind", "floor"):
+    for name in ("class", "p", "kind", "floor"):
         found.add_column(name, no_wrap=True)
     for event in call.overlaps:
         found.add_row(
@@ -59,6 +59,7 @@ def _overlaps(call: DialogueOfFile) -> Table:
             str(event.duration_ms),
             plain(f"{event.overlapper} over {event.overlapped}"),
             event.class_,
+            f"{event.confidence:.2f}" if isinstance(event.confidence, float) else "",
             event.kind,
             "taken" if event.floor_taken else "",
         )

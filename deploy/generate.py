@@ -120,6 +120,8 @@ _ADD = re.compile(
 )
 _SAY = re.compile(rf"    COMMENT COLUMN IF EXISTS (?P<name>\w+) {_TEXT}")
 
+_MODIFY = re.compile(rf"    MODIFY COLUMN (?P<name>\w+) (?P<type>\S.*?) COMMENT {_TEXT}")
+
 
 def _alter(columns: list[_Column], action: str) -> None:
     """Do to the columns what an action of ALTER TABLE does. Fails for an action of another kind."""
@@ -129,6 +131,8 @@ def _alter(columns: list[_Column], action: str) -> None:
     elif say := _SAY.fullmatch(action):
         index = names.index(say["name"])
         columns[index] = columns[index]._replace(comment=say["comment"])
+    elif modify := _MODIFY.fullmatch(action):
+        columns[names.index(modify["name"])] = _Column(*modify.group("name", "type", "comment"))
     else:
         raise AssertionError(f"teach deploy.generate to read: {action}")
 

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.annotated import RulesName
 from schemas.errors import Misconfigured
 from schemas.features import F0Estimator
 
@@ -83,6 +84,11 @@ class Settings(BaseSettings):
         "autocorrelation", description="Estimator of the F0: autocorrelation, dio or harvest (docs/decisions/0008)."
     )
     audio_seconds: float = Field(3600.0, gt=0, description="Longest audio decoded; longer is not_measured: too_long.")
+
+    dialogue_rules: RulesName = Field("product", description="Which rules class overlaps: product or plain.")
+    dialogue_vocabularies: Path | None = Field(
+        None, description="A folder of files such as en.toml, whose words are added to the product's rules' own."
+    )
 
     batch_records: int = Field(1_000, ge=1, description="Records a stage takes at once, at most.")
     batch_within_s: float = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -14,7 +14,10 @@ Count = Annotated[int, Meta(ge=0, lt=2**32)]
 """A number of things, or a length in ms: what fits a UInt32."""
 
 OverlapKind = Literal["between", "within"]
-OverlapClass = Literal["interruption", "backchannel", "overlap"]
+OverlapClass = Literal["interruption", "backchannel", "dual_start", "terminal_overlap", "undecided", "overlap"]
+"""overlap is the plain rules' word for what is neither of the first two; the product's tell it apart."""
+OverlapBasis = Literal["words", "times"]
+RulesName = Literal["product", "plain"]
 CallState = Literal["open", "closed"]
 
 Version = Annotated[
@@ -29,6 +32,13 @@ OpenedAt = Annotated[
 ]
 
 
+class Evidence(NamedTuple):
+    """What spoke for an overlap's class or against it. weight : what it adds to the log odds, over its average."""
+
+    name: str
+    weight: float
+
+
 class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     """Two participants speaking at once. Definitions: docs/dialogue.md."""
 
@@ -37,12 +47,27 @@ class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     started_at: Annotated[int, Meta(description="Epoch ms.")]
     duration_ms: Count
     kind: Annotated[OverlapKind, Meta(description="between: the overlapper goes on after the overlapped; else within.")]
-    class_: Annotated[OverlapClass, Meta(description="By the plain rules.")]
+    class_: Annotated[OverlapClass, Meta(description="By the rules that the turn names.")]
     floor_taken: Annotated[bool, Meta(description="The overlapper goes on alone for 500 ms or more.")]
     yield_ms: Annotated[
         Count | None,
         Meta(description="How long the overlapped went on after the overlapper's start; None when within."),
     ]
+    spoken_share: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="Share of the overlapped's speech that was over at the overlapper's start."),
+    ] = None
+    confidence: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="Probability of the class; None by the plain rules."),
+    ] = None
+    basis: Annotated[
+        OverlapBasis | None,
+        Meta(description="Whether the words were known or times had to do; None by the plain rules."),
+    ] = None
+    evidence: Annotated[
+        list[Evidence], Meta(description="What weighed most for the class (above 0) and against it, in log odds.")
+    ] = []
 
 
 class AnnotatedTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="record", tag="turn"):
@@ -111,5 +136,14 @@ class CallSummary(Struct, frozen=True, kw_only=True):
     silence_ms: Annotated[int, Meta(description="duration_ms - speech_ms.")]
     interruptions: int
     backchannels: int
+    transfers: Annotated[int, Meta(description="How often the floor went from one participant to another.")] = 0
+    transfers_overlapped: Annotated[int, Meta(description="Transfers whose offset is negative.")] = 0
+    fto_p5_ms: Annotated[float | None, Meta(description="Floor-transfer offset, 5th percentile; None without any.")] = (
+        None
+    )
+    fto_p25_ms: float | None = None
+    fto_p50_ms: float | None = None
+    fto_p75_ms: float | None = None
+    fto_p95_ms: float | None = None
     participants: list[ParticipantSummary]
     rules: str

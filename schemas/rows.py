@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from schemas.annotated import CallState, OverlapClass, OverlapKind, ParticipantSummary
+from schemas.annotated import CallState, OverlapBasis, OverlapClass, OverlapKind, ParticipantSummary
 from schemas.event import EventType
 from schemas.features import Features
 from schemas.measured import NotMeasuredReason
@@ -39,6 +39,11 @@ class SegmentRow(Struct, frozen=True):
     end_ms: int
 
 
+class EvidenceRow(Struct, frozen=True):
+    name: str
+    weight: float
+
+
 class OverlapRow(Struct, frozen=True, rename={"class_": "class"}):
     overlapped: str
     started_at: Instant
@@ -47,6 +52,10 @@ class OverlapRow(Struct, frozen=True, rename={"class_": "class"}):
     class_: OverlapClass
     floor_taken: bool
     yield_ms: int | None
+    spoken_share: float | None
+    confidence: float | None
+    basis: OverlapBasis | None
+    evidence: list[EvidenceRow]
 
 
 class TurnRow(Features, frozen=True, kw_only=True):
@@ -130,5 +139,12 @@ class CallRow(Struct, frozen=True, kw_only=True):
     silence_ms: int
     interruptions: int
     backchannels: int
+    transfers: int
+    transfers_overlapped: int
+    fto_p5_ms: float | None
+    fto_p25_ms: float | None
+    fto_p50_ms: float | None
+    fto_p75_ms: float | None
+    fto_p95_ms: float | None
     participants: list[ParticipantSummary]
     rules: str

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pipeline.dialogue.annotate import PLAIN, Annotation, annotation
+from pipeline.dialogue.annotate import Annotation, annotation
 from pipeline.dialogue.baseline import Baselines
+from pipeline.dialogue.floor import quantiles
 from pipeline.dialogue.overlap import OverlapEvent
+from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance, utterances
 from pipeline.dialogue.timeline import NO_OVERLAP, Timeline
 from schemas.annotated import (
@@ -34,11 +36,13 @@ ENDED_MS = 10 * 1000
 KEPT_MS = 24 * 60 * 60 * 1000
 """A closed call is kept this long: a record received meanwhile reopens it."""
 
+SHARE_DECIMALS = 3
+
 BEGINNING = Position(0, 0)
 
 MAX_PARTICIPANTS = 256
-"""Overlaps grow with the square of those who speak at once: so many cost a batch that touches their call 0.1 s while
-they speak without pauses, and 4 s while each of them pauses 28 times."""
+"""Overlaps grow with the square of those who speak at once: one turn among so many of them costs 0.2 s, and 7 s when
+each of them pauses 28 times meanwhile."""
 
 MAX_OVERLAPS = 500
 """Overlaps written with a turn, the first ones: with ids of 256 bytes 0.6 MB at most, which a record has room for.
@@ -82,6 +86,7 @@ class Call:
     workspace: str
     call_id: str
     opened_at: int
+    rules: Rules
     records: dict[RecordId, tuple[Measured, Position]] = field(default_factory=dict)
     closed: bool = False
     annotation: Annotation | None = None
@@ -92,11 +97,14 @@ class Call:
     talkers: dict[str, Talker] = field(default_factory=dict)
     started_at: int | None = None
     ended_at: int | None = None
-    timeline: Timeline = field(default_factory=lambda: Timeline(PLAIN))
+    timeline: Timeline = field(init=False)
     _received_ms: int = 0
     _ended_by: set[RecordId] = field(default_factory=set)
     _pending: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
     """Where the turns speak that came since the latest `annotate`."""
+
+    def __post_init__(self) -> None:
+        self.timeline = Timeline(self.rules)
 
     def takes(self, record: Measured) -> bool:
         """Whether the call has room for the record's participant."""
@@ -170,7 +178,7 @@ def annotated_turn(
         opened_at=call.opened_at,
         version=version,
         measured=turn,
-        rules=PLAIN.version,
+        rules=call.rules.version,
         overlap_ms=said.overlap_ms,
         overlaps=[_overlap(event) for event in said.overlaps[:MAX_OVERLAPS]],
         z=call.baselines.z(turn.turn.turn_id),
@@ -191,6 +199,7 @@ def annotated_event(call: Call, event: ReceivedEvent, version: int, generation: 
 def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
     """The call as a whole, open or closed as `call.closed` says."""
     turns = sum(talker.turns for talker in call.talkers.values())
+    offsets = quantiles(annotation.floor.offsets_ms)
     return CallSummary(
         workspace=call.workspace,
         generation=generation,
@@ -210,6 +219,13 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
         silence_ms=annotation.silence_ms,
         interruptions=annotation.interruptions,
         backchannels=annotation.backchannels,
+        transfers=offsets.n,
+        transfers_overlapped=sum(offset_ms < 0 for offset_ms in annotation.floor.offsets_ms),
+        fto_p5_ms=offsets.p5,
+        fto_p25_ms=offsets.p25,
+        fto_p50_ms=offsets.p50,
+        fto_p75_ms=offsets.p75,
+        fto_p95_ms=offsets.p95,
         participants=[
             ParticipantSummary(
                 participant=participant,
@@ -223,7 +239,7 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
             )
             for participant, said in annotation.participants.items()
         ],
-        rules=PLAIN.version,
+        rules=call.rules.version,
     )
 
 
@@ -237,4 +253,8 @@ def _overlap(event: OverlapEvent) -> Overlap:
         class_=event.class_,
         floor_taken=event.floor_taken,
         yield_ms=event.yield_ms,
+        spoken_share=round(event.spoken_share, SHARE_DECIMALS),
+        confidence=None if event.confidence is None else round(event.confidence, SHARE_DECIMALS),
+        basis=event.basis,
+        evidence=list(event.evidence),
     )

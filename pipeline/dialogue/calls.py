@@ -23,6 +23,7 @@ from pipeline.dialogue.call import (
     record_id,
     summary,
 )
+from pipeline.dialogue.rules import Rules
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
 from schemas.codec import decode, encode
 from schemas.errors import Refused
@@ -108,8 +109,9 @@ class Calls:
     `restore` what was saved, then `apply` records in the order of the partition, and `advance` the time now and then.
     """
 
-    def __init__(self, generation: int) -> None:
+    def __init__(self, generation: int, rules: Rules) -> None:
         self._generation = generation
+        self._rules = rules
         self._calls: dict[bytes, Call] = {}
         self._due: list[tuple[int, bytes]] = []
         """A heap of when to look at a call again: the entry that says its `due`, and few that are out of date."""
@@ -145,7 +147,9 @@ class Calls:
             if isinstance(stored, StoredGone):
                 self._remember(key, stored.gone_at)
             else:
-                self._calls[key] = Call(stored.workspace, stored.call_id, stored.opened_at, closed=stored.closed)
+                self._calls[key] = Call(
+                    stored.workspace, stored.call_id, stored.opened_at, self._rules, closed=stored.closed
+                )
         for state_key, stored in records:
             origin = source(stored.record)
             call = self._calls.get(record_key(origin.workspace, origin.call_id))
@@ -250,7 +254,7 @@ class Calls:
                 reason="call_expired",
             )
         if call is None:
-            call = self._calls[key] = Call(origin.workspace, origin.call_id, received_ms(record))
+            call = self._calls[key] = Call(origin.workspace, origin.call_id, received_ms(record), self._rules)
             changes.state.append((_head_key(key), _stored_call(call)))
         if not call.takes(record):
             raise Refused(

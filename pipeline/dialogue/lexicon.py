@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 MAX_WORDS: Final = 2
@@ -16,6 +17,7 @@ BACKCHANNELS: Final = frozenset(
 )
 
 _TAG = re.compile(r"\[(?!(?:unintelligible|inaudible|unk)\])[^\[\]]*\]", re.IGNORECASE)
+_TOKEN = re.compile(r"\S+")
 _EDGE = ".,;:!?\"'()-~…"
 
 
@@ -24,13 +26,20 @@ def without_tags(text: str) -> str:
     return _TAG.sub(" ", text) if "[" in text else text
 
 
-def words(text: str) -> list[str]:
+def words(text: str) -> Iterator[str]:
     """Lower-case words: white-space tokens without tags, edge punctuation stripped, empty ones left out."""
-    stripped = (token.strip(_EDGE) for token in without_tags(text).lower().split())
-    return [word for word in stripped if word]
+    for token in _TOKEN.finditer(without_tags(text)):
+        word = token[0].lower().strip(_EDGE)
+        if word:
+            yield word
 
 
 def may_be_backchannel(text: str) -> bool:
     """Whether the words speak for a backchannel: two at the most, or all of them in the lexicon."""
-    spoken = words(text)
-    return len(spoken) <= MAX_WORDS or all(word in BACKCHANNELS for word in spoken)
+    # Read no further than it takes: a stretch without word times has all the text of its turn.
+    others = 0
+    for number, word in enumerate(words(text), 1):
+        others += word not in BACKCHANNELS
+        if number > MAX_WORDS and others:
+            return False
+    return True

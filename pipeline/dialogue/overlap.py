@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pipeline.dialogue.spurts import Spurt, Voice
-from schemas.annotated import OverlapClass, OverlapKind
+from schemas.annotated import Evidence, OverlapBasis, OverlapClass, OverlapKind
 
 FLOOR_TAKEN_MS = 500
 """The overlapper has the floor when it goes on alone for this long; a choice of ours."""
@@ -26,7 +26,8 @@ class Pair(NamedTuple):
 class OverlapEvent(NamedTuple):
     """A pair with its class. Sorted by its first fields: start, end, overlapper, overlapped.
 
-    turn_id : of the overlapper's turn in which the overlap starts.
+    turn_id : of the overlapper's turn in which the overlap starts. spoken_share : of the overlapped's spurt, what was
+    over when the overlapper came in, 0 to 1. The rest as `rules.Judgement`.
     """
 
     start: int
@@ -37,6 +38,10 @@ class OverlapEvent(NamedTuple):
     class_: OverlapClass
     floor_taken: bool
     turn_id: str
+    spoken_share: float
+    confidence: float | None
+    basis: OverlapBasis | None
+    evidence: tuple[Evidence, ...]
 
     @property
     def duration_ms(self) -> int:

@@ -1,22 +1,26 @@
 """Which class an overlap has.
 
 The plain rules are the simplest defensible ones from intervals and words alone: the baseline that finer ones are
-measured against. Literature: [SSJ74] Sacks, Schegloff & Jefferson, Language 50; [LT15] Levinson & Torreira, Front.
-Psychol. 6:731; [FDB] Full-Duplex-Bench, arXiv 2503.04721.
+measured against. The product's own weigh evidence (`pipeline.dialogue.evidence`) by a small linear model that was
+fitted on conversations labelled by people, and name what they can't tell. Literature: [SSJ74] Sacks, Schegloff &
+Jefferson, Language 50; [LT15] Levinson & Torreira, Front. Psychol. 6:731; [FDB] Full-Duplex-Bench, arXiv 2503.04721.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from math import exp
+from typing import Literal, NamedTuple, Protocol
 
+from msgspec import Struct
+
+from pipeline.dialogue.evidence import FROM_TIMES, FROM_WORDS, evidence
 from pipeline.dialogue.lexicon import may_be_backchannel
 from pipeline.dialogue.overlap import Pair
 from pipeline.dialogue.spurts import Spurt, Voice
-from schemas.annotated import OverlapClass
-
-CONTEXT_MS = 10_000
-"""How far before and after its start an overlap's class may depend on speech that touches neither of its spurts."""
+from pipeline.dialogue.vocabulary import Vocabulary
+from schemas.annotated import Evidence, OverlapBasis, OverlapClass
+from schemas.errors import Misconfigured
 
 INTERRUPTION_MS = 300
 """Longer than the usual terminal overlap at a transition place [SSJ74, LT15]."""
@@ -27,14 +31,32 @@ SIMULTANEOUS_START_MS = 200
 BACKCHANNEL_MS = 1_000
 """A backchannel's whole spurt is shorter."""
 
+TERMINAL_MS = 500
+"""Whoever comes in for no longer than this before the other has ended projected that end [SSJ74, LT15]."""
+
+MOST_EVIDENCE = 5
+LEAST_WEIGHT = 0.1
+"""Of the evidence on an overlap, what is kept: the weightiest, in log odds."""
+
+
+class Judgement(NamedTuple):
+    """confidence : the probability of the class. basis : what was known. evidence : the weightiest first. Of the plain
+    rules there are none."""
+
+    class_: OverlapClass
+    confidence: float | None = None
+    basis: OverlapBasis | None = None
+    evidence: tuple[Evidence, ...] = ()
+
 
 class Rules(Protocol):
     """version : rises when the same turns would be classed otherwise."""
 
-    version: str
+    @property
+    def version(self) -> str: ...
 
-    def class_of(self, pair: Pair, voices: Mapping[str, Voice]) -> OverlapClass:
-        """The class of an overlap; a function of what lies within CONTEXT_MS of its start."""
+    def judge(self, pair: Pair, voices: Mapping[str, Voice]) -> Judgement:
+        """The class of an overlap; a function of what lies within `evidence.CONTEXT_MS` of its start."""
 
 
 class PlainRules:
@@ -42,18 +64,18 @@ class PlainRules:
 
     version = "plain-2"
 
-    def class_of(self, pair: Pair, voices: Mapping[str, Voice]) -> OverlapClass:  # noqa: ARG002 - others look around
+    def judge(self, pair: Pair, voices: Mapping[str, Voice]) -> Judgement:  # noqa: ARG002 - others look around
         """The class of an overlap, by its times and the overlapper's words."""
         if (
             pair.floor_taken
             and pair.end - pair.start >= INTERRUPTION_MS
             and pair.start - pair.overlapped.start >= SIMULTANEOUS_START_MS
         ):
-            return "interruption"
+            return Judgement("interruption")
         spurt = pair.overlapper
         if pair.kind == "within" and spurt.end - spurt.start < BACKCHANNEL_MS and _words_allow(spurt):
-            return "backchannel"
-        return "overlap"
+            return Judgement("backchannel")
+        return Judgement("overlap")
 
 
 def _words_allow(spurt: Spurt) -> bool:
@@ -64,3 +86,104 @@ def _words_allow(spurt: Spurt) -> bool:
     texts = dict.fromkeys((utterance.turn_id, utterance.text) for utterance in spurt.utterances)
     known = [text for _, text in texts if text is not None]
     return len(known) < len(texts) or may_be_backchannel(" ".join(known))
+
+
+Judged = Literal["interruption", "backchannel"]
+
+
+class Weight(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a piece of evidence adds to the log odds of each class against neither. mean : of it where it was fitted."""
+
+    interruption: float
+    backchannel: float
+    mean: float
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True):
+    """Multinomial logistic regression against "neither". offset : added to a class's log odds before the greatest wins.
+
+    The probabilities are calibrated, so the rare class would hardly ever be the likeliest: the offsets balance
+    precision and recall, and leave the probabilities alone.
+    """
+
+    bias: dict[Judged, float]
+    offset: dict[Judged, float]
+    weights: dict[str, Weight]
+
+
+class Weights(Struct, frozen=True, forbid_unknown_fields=True):
+    """The fitted models: one for words and times, one for times alone."""
+
+    fitted_on: str
+    models: dict[OverlapBasis, Model]
+
+    def check(self) -> None:
+        """Raises Misconfigured when a model is missing, or weighs what is no evidence."""
+        known = {"words": FROM_TIMES.keys() | FROM_WORDS.keys(), "times": FROM_TIMES.keys()}
+        for basis, names in known.items():
+            if basis not in self.models:
+                raise Misconfigured(f"weights: no model for {basis}; the file has {', '.join(self.models) or 'none'}")
+            if wrong := self.models[basis].weights.keys() - names:
+                raise Misconfigured(f"weights: the model for {basis} weighs {', '.join(sorted(wrong))}: no evidence")
+
+
+class WeightedRules:
+    """The product's rules.
+
+    vocabularies : by language, the primary subtag. Where a turn declares none of them, the one that most of the words
+    belong to is taken, of equal ones the first.
+    """
+
+    def __init__(self, weights: Weights, vocabularies: Mapping[str, Vocabulary], *, version: str) -> None:
+        weights.check()
+        self.version = version
+        self.models = weights.models
+        self._vocabularies = vocabularies
+        self._all_words = [(vocabulary, vocabulary.words) for vocabulary in vocabularies.values()]
+
+    def vocabulary_of(self, language: str, words: Sequence[str]) -> Vocabulary:
+        """The vocabulary of a declared language, else the one that most of the words belong to."""
+        declared = self._vocabularies.get(language)
+        if declared is not None:
+            return declared
+        found, _ = max(self._all_words, key=lambda one: sum(word in one[1] for word in words))
+        return found
+
+    def judge(self, pair: Pair, voices: Mapping[str, Voice]) -> Judgement:
+        """The likeliest class by the evidence; where it is neither, what the times say, or `undecided`."""
+        found, with_words = evidence(pair, voices, self.vocabulary_of)
+        basis: OverlapBasis = "words" if with_words else "times"
+        model = self.models[basis]
+        interruption, backchannel = model.bias["interruption"], model.bias["backchannel"]
+        for name, weight in model.weights.items():
+            value = found[name]
+            if value:
+                interruption += weight.interruption * value
+                backchannel += weight.backchannel * value
+        odds = exp(interruption), exp(backchannel)
+        whole = 1 + odds[0] + odds[1]
+        for_interruption = interruption + model.offset["interruption"]
+        for_backchannel = backchannel + model.offset["backchannel"]
+        likelier: Judged = "interruption" if for_interruption >= for_backchannel else "backchannel"
+        if max(for_interruption, for_backchannel) > 0:
+            confidence = odds[0 if likelier == "interruption" else 1] / whole
+            return Judgement(likelier, confidence, basis, _weightiest(model, found, likelier, 1))
+        return Judgement(_neither(pair), 1 / whole, basis, _weightiest(model, found, likelier, -1))
+
+
+def _neither(pair: Pair) -> OverlapClass:
+    if pair.start - pair.overlapped.start < SIMULTANEOUS_START_MS:
+        return "dual_start"
+    if pair.kind == "between" and pair.end - pair.start <= TERMINAL_MS:
+        return "terminal_overlap"
+    return "undecided"
+
+
+def _weightiest(model: Model, found: Mapping[str, float], judged: Judged, sign: int) -> tuple[Evidence, ...]:
+    """What spoke most for the class (with sign -1 for neither), and most against it."""
+    added = [
+        Evidence(name, round(sign * getattr(weight, judged) * (found[name] - weight.mean), 2))
+        for name, weight in model.weights.items()
+    ]
+    added.sort(key=lambda one: (-abs(one.weight), one.name))
+    return tuple(one for one in added[:MOST_EVIDENCE] if abs(one.weight) >= LEAST_WEIGHT)

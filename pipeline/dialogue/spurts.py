@@ -25,13 +25,17 @@ class Interval(NamedTuple):
 
 
 class Utterance(NamedTuple):
-    """A stretch in which a turn speaks, the whole of it or a part. text is None when the words are unknown."""
+    """A stretch in which a turn speaks, the whole of it or a part.
+
+    text : None when the words are unknown. language : primary subtag, in lower case; "" when it is not declared.
+    """
 
     start: int
     end: int
     turn_id: str
     participant: str
     text: str | None
+    language: str = ""
 
 
 class Spurt(NamedTuple):
@@ -43,14 +47,17 @@ class Spurt(NamedTuple):
     utterances: tuple[Utterance, ...]
 
 
-def speech(start: int, end: int, turn_id: str, participant: str, text: str) -> Utterance | None:
+def speech(
+    start: int, end: int, turn_id: str, participant: str, text: str, language: str | None = None
+) -> Utterance | None:
     """The utterance of an interval; None for no speech: zero length, or a text of nothing but tags (`[laughter]`).
 
     `[unintelligible]`, `[inaudible]` and `[unk]` are words; an empty text is speech of unknown words.
     """
     if end <= start or (text.strip() and not without_tags(text).strip()):
         return None
-    return Utterance(start, end, turn_id, participant, text if text.strip() else None)
+    subtag = (language or "").split("-", 1)[0].lower()
+    return Utterance(start, end, turn_id, participant, text if text.strip() else None, subtag)
 
 
 def utterances(measured: MeasuredTurn) -> tuple[Utterance, ...]:
@@ -64,7 +71,7 @@ def utterances(measured: MeasuredTurn) -> tuple[Utterance, ...]:
     words, for these were spoken: too quietly, or the audio is another's.
     """
     turn = measured.turn
-    whole = speech(turn.started_at, turn.ended_at, turn.turn_id, turn.participant, turn.text)
+    whole = speech(turn.started_at, turn.ended_at, turn.turn_id, turn.participant, turn.text, turn.language)
     if whole is None:
         return ()
     if measured.not_measured_reason is not None:
@@ -77,7 +84,7 @@ def utterances(measured: MeasuredTurn) -> tuple[Utterance, ...]:
     if not active:
         return () if whole.text is None else (whole,)
     found = (
-        speech(start, end, turn.turn_id, turn.participant, text)
+        speech(start, end, turn.turn_id, turn.participant, text, turn.language)
         for (start, end), text in zip(active, _texts(turn, active), strict=True)
     )
     return tuple(utterance for utterance in found if utterance is not None)

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from pipeline.dialogue.evidence import CONTEXT_MS
 from pipeline.dialogue.floor import Floor, Holder, is_embedded
 from pipeline.dialogue.overlap import OverlapEvent, Pair, pairs
-from pipeline.dialogue.rules import CONTEXT_MS, Rules
+from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Interval, Spurt, Utterance, Voice, spurts, total, union
 from schemas.measured import PAUSE_MS
 
@@ -44,7 +45,8 @@ class Timeline:
     """The speech of a call. rules : what classes its overlaps.
 
     overlaps : the events, sorted. turns : what is said of each turn that speaks. own_ms : activity, by participant.
-    made, received, backchannels : overlaps of a class, by overlapper, overlapped, overlapper.
+    voices : spurts, by participant. made, received, backchannels : overlaps of a class, by overlapper, overlapped,
+    overlapper.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -53,7 +55,7 @@ class Timeline:
         self.speech_ms = self.overlap_ms = 0
         self.own_ms: Counter[str] = Counter()
         self._rules = rules
-        self._voices: dict[str, Voice] = {}
+        self.voices: dict[str, Voice] = {}
         self._utterances: dict[str, tuple[Utterance, ...]] = {}
         self._shared: Counter[str] = Counter()
         self.floor = Floor()
@@ -64,10 +66,10 @@ class Timeline:
     @property
     def duration_ms(self) -> int:
         """From the first speech to the last."""
-        if not self._voices:
+        if not self.voices:
             return 0
-        ends = (voice.spurts[-1].end for voice in self._voices.values())
-        return max(ends) - min(voice.starts[0] for voice in self._voices.values())
+        ends = (voice.spurts[-1].end for voice in self.voices.values())
+        return max(ends) - min(voice.starts[0] for voice in self.voices.values())
 
     def update(self, changes: Mapping[str, Sequence[Utterance]]) -> set[str]:
         """Replace what turns say.
@@ -120,7 +122,7 @@ class Timeline:
         begin = min(utterance.start for utterance in chain(out, into))
         end = max(utterance.end for utterance in chain(out, into))
         for participant in {utterance.participant for utterance in chain(out, into)}:
-            voice = self._voices.setdefault(participant, Voice())
+            voice = self.voices.setdefault(participant, Voice())
             first, last = voice.between(begin - PAUSE_MS, end + PAUSE_MS)
             old = voice.spurts[first:last]
             kept = [one for spurt in old for one in spurt.utterances if not changed[one]]
@@ -131,9 +133,9 @@ class Timeline:
         before = self._count(begin, end)
         held = self.floor.between(begin, end)
         for participant, (first, last, new) in joined.items():
-            self._voices[participant].replace(first, last, new)
-            if not self._voices[participant].spurts:
-                del self._voices[participant]
+            self.voices[participant].replace(first, last, new)
+            if not self.voices[participant].spurts:
+                del self.voices[participant]
         after = self._count(begin, end)
         self.floor.replace(*held, self._holders_in(begin, end))
         self.speech_ms += after.speech - before.speech
@@ -149,7 +151,7 @@ class Timeline:
     def _judge(self, begin: int, end: int) -> set[str]:
         """Find the overlaps anew that depend on [begin, end]; the turns in which those lie that changed."""
         earliest = begin
-        for voice in self._voices.values():
+        for voice in self.voices.values():
             # Whether somebody takes the floor is seen at the end of a spurt, which may have begun long before.
             first, last = voice.between(begin, end)
             if first < last:
@@ -157,7 +159,7 @@ class Timeline:
         begin, end = min(earliest, begin - CONTEXT_MS), end + CONTEXT_MS
         first, last = bisect_left(self.overlaps, (begin,)), bisect_left(self.overlaps, (end + 1,))
         old = self.overlaps[first:last]
-        new = sorted(self._event(pair) for pair in pairs(self._voices, begin, end))
+        new = sorted(self._event(pair) for pair in pairs(self.voices, begin, end))
         self.overlaps[first:last] = new
         gone, come = set(old) - set(new), set(new) - set(old)
         for events, step in ((gone, -1), (come, 1)):
@@ -170,21 +172,27 @@ class Timeline:
         return {event.turn_id for event in gone | come}
 
     def _event(self, pair: Pair) -> OverlapEvent:
+        judged = self._rules.judge(pair, self.voices)
+        overlapped = pair.overlapped
         return OverlapEvent(
             start=pair.start,
             end=pair.end,
             overlapper=pair.overlapper.participant,
-            overlapped=pair.overlapped.participant,
+            overlapped=overlapped.participant,
             kind=pair.kind,
-            class_=self._rules.class_of(pair, self._voices),
+            class_=judged.class_,
             floor_taken=pair.floor_taken,
             turn_id=pair.overlapper.utterances[0].turn_id,
+            spoken_share=(pair.start - overlapped.start) / (overlapped.end - overlapped.start),
+            confidence=judged.confidence,
+            basis=judged.basis,
+            evidence=judged.evidence,
         )
 
     def _count(self, begin: int, end: int) -> _Counted:
         """Speech and overlap in [begin, end)."""
         active: dict[str, list[Utterance]] = {}
-        for participant, voice in self._voices.items():
+        for participant, voice in self.voices.items():
             first, last = voice.between(begin, end)
             inside = [
                 one._replace(start=max(one.start, begin), end=min(one.end, end))
@@ -208,12 +216,12 @@ class Timeline:
 
     def _holders_in(self, begin: int, end: int) -> list[Holder]:
         found: list[Holder] = []
-        for participant, voice in self._voices.items():
+        for participant, voice in self.voices.items():
             first, last = voice.between(begin, end)
             found += [
                 Holder(spurt.start, spurt.end, participant)
                 for spurt in voice.spurts[first:last]
-                if not is_embedded(spurt, self._voices)
+                if not is_embedded(spurt, self.voices)
             ]
         return sorted(found)
 

@@ -6,7 +6,18 @@ from msgspec.structs import asdict
 
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Overlap
 from schemas.codec import encode
-from schemas.rows import CallRow, EventRow, Instant, OverlapRow, SegmentRow, TurnRow, WordRow, from_ms, from_us
+from schemas.rows import (
+    CallRow,
+    EventRow,
+    EvidenceRow,
+    Instant,
+    OverlapRow,
+    SegmentRow,
+    TurnRow,
+    WordRow,
+    from_ms,
+    from_us,
+)
 from schemas.turn import ReceivedRoom
 
 NO_ROOM = ReceivedRoom()
@@ -98,6 +109,13 @@ def call_row(record: CallSummary) -> CallRow:
         silence_ms=record.silence_ms,
         interruptions=record.interruptions,
         backchannels=record.backchannels,
+        transfers=record.transfers,
+        transfers_overlapped=record.transfers_overlapped,
+        fto_p5_ms=record.fto_p5_ms,
+        fto_p25_ms=record.fto_p25_ms,
+        fto_p50_ms=record.fto_p50_ms,
+        fto_p75_ms=record.fto_p75_ms,
+        fto_p95_ms=record.fto_p95_ms,
         participants=record.participants,
         rules=record.rules,
     )
@@ -112,6 +130,10 @@ def _overlap(overlap: Overlap) -> OverlapRow:
         class_=overlap.class_,
         floor_taken=overlap.floor_taken,
         yield_ms=overlap.yield_ms,
+        spoken_share=overlap.spoken_share,
+        confidence=overlap.confidence,
+        basis=overlap.basis,
+        evidence=[EvidenceRow(*one) for one in overlap.evidence],
     )
 
 

@@ -170,7 +170,7 @@ async def test_example_call_is_printed_as_a_table(served: Run) -> None:
     for said in load().turns:
         (line,) = [line for line in lines if said.text in line]
         assert re.search(rf"{said.participant}\W+\d+\.\d\d\W+\d+\.\d\d\b.*-\d\d\.\d", line)
-    for overlap in ("over caller (backchannel)", "480 ms over agent (interruption)"):
+    for overlap in ("over caller (undecided)", "480 ms over agent (terminal_overlap)"):
         assert overlap in printed
     assert "(call_ended)" in printed
 
@@ -197,7 +197,7 @@ async def test_sql_answers_in_json(served: Run) -> None:
     rows = await served.sql(
         "SELECT call_id, turns, interruptions, backchannels FROM calls WHERE startsWith(call_id, 'example-')"
     )
-    assert [list(row.values())[1:] for row in rows] == [[len(load().turns), 2, 1]]
+    assert [list(row.values())[1:] for row in rows] == [[len(load().turns), 1, 0]]
 
 
 async def test_sql_that_fails_or_writes_is_one_line_and_status_1(served: Run) -> None:

@@ -44,6 +44,10 @@ def columns(table: str) -> dict[str, str]:
         for action in split(altered[1]):
             if action.startswith("COMMENT COLUMN IF EXISTS "):
                 continue
+            if modified := re.fullmatch(r"MODIFY COLUMN (\w+) (.*)", action):
+                at = [name for name, _ in found].index(modified[1])
+                found[at] = [modified[1], modified[2]]
+                continue
             added = re.fullmatch(r"ADD COLUMN IF NOT EXISTS (\w+) (.*) AFTER (\w+)", action)
             assert added, action
             after = [name for name, _ in found].index(added[3])

@@ -11,6 +11,7 @@ import pytest
 from agents import sink
 from agents.delivery import Record
 from agents.sink import SinkStage, _row
+from pipeline.dialogue.annotate import PLAIN
 from pipeline.dialogue.calls import Calls
 from pipeline.kafka.send import Outgoing
 from pipeline.settings import Settings
@@ -24,7 +25,7 @@ from tests.records import received_event, received_turn, unmeasured
 
 
 def outputs() -> list[Record]:
-    changes = Calls(1).apply([(Position(1, 0), unmeasured(received_turn())), (Position(1, 1), received_event())])
+    changes = Calls(1, PLAIN).apply([(Position(1, 0), unmeasured(received_turn())), (Position(1, 1), received_event())])
     annotated = [Record(ANNOTATED.name, 0, i, 0, key, encode(row)) for i, (key, row) in enumerate(changes.annotated)]
     return annotated + [Record(SUMMARISED.name, 0, 0, 0, key, encode(row)) for key, row in changes.summaries]
 
@@ -81,7 +82,7 @@ async def inserted(batch: Sequence[Record], poison: bytes = b"\0") -> Inserts:
 
 def turns(count: int) -> list[Record]:
     records = [(Position(1, i), unmeasured(received_turn(turn_id=f"turn-{i}-"))) for i in range(count)]
-    annotated = Calls(1).apply(records).annotated
+    annotated = Calls(1, PLAIN).apply(records).annotated
     return [Record(ANNOTATED.name, 0, i, 0, key, encode(row)) for i, (key, row) in enumerate(annotated)]
 
 
@@ -97,7 +98,7 @@ async def test_same_turn_under_a_new_epoch_has_another_token() -> None:
     """A topic made anew begins with the offsets of the old one: ClickHouse would drop its first batches in silence."""
     tokens = set()
     for epoch in (1, 2):
-        ((_, annotated),) = Calls(1).apply([(Position(epoch, 0), unmeasured(received_turn()))]).annotated
+        ((_, annotated),) = Calls(1, PLAIN).apply([(Position(epoch, 0), unmeasured(received_turn()))]).annotated
         assert isinstance(annotated, AnnotatedTurn)
         tokens |= set((await inserted([Record(ANNOTATED.name, 0, 0, 0, b"k", encode(annotated))])).tokens)
     assert len(tokens) == 2

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from deploy.dialogue_of_file import DialogueOfFile, SeveralCalls, dialogue_of, read_call
+from pipeline.dialogue.annotate import PLAIN
 from schemas.errors import Refused
 
 
@@ -24,7 +25,7 @@ def line(start: Any, end: Any, participant: Any = "a", **fields: Any) -> str:
 def of(folder: Path, *lines: str | bytes, name: str = "call.jsonl", call_id: str | None = None) -> DialogueOfFile:
     path = folder / name
     path.write_bytes(b"\n".join(text if isinstance(text, bytes) else text.encode() for text in lines))
-    return dialogue_of(read_call(path, call_id))
+    return dialogue_of(read_call(path, PLAIN, call_id))
 
 
 def test_call_is_printed_as_the_page_says(tmp_path: Path) -> None:
@@ -98,6 +99,7 @@ def test_call_is_printed_as_the_page_says(tmp_path: Path) -> None:
         "pairs": [{"overlapper": "agent", "overlapped": "user", "overlap_s": 0.8}],
         "turns": 5,
         "rejected": 0,
+        "rules": "plain-2",
     }
 
 
@@ -260,10 +262,10 @@ def test_no_bytes_are_too_bad(data: bytes, tmp_path_factory: pytest.TempPathFact
 def test_command_prints_one_object_or_a_table(tmp_path: Path) -> None:
     path = tmp_path / "call.jsonl"
     path.write_text(line(0, 2, "ann[red]") + "\nbad\n" + line(1, 3, "bob"))
-    printed = CliRunner().invoke(app, ["dialogue", str(path), "--json"])
+    printed = CliRunner().invoke(app, ["dialogue", str(path), "--rules", "plain", "--json"])
     assert printed.exit_code == 0
     assert json.loads(printed.stdout)["rejected"] == 1
-    shown = CliRunner().invoke(app, ["dialogue", str(path)])
+    shown = CliRunner().invoke(app, ["dialogue", str(path), "--rules", "plain"])
     assert shown.exit_code == 0
     for text in ("2 turns that speak, 1 rejected", "bob over ann[red]", "interruption", "overlap 1.000 s, 33.3 %"):
         assert text in shown.stdout

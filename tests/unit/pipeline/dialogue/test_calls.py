@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.dialogue.annotate import PLAIN
 from pipeline.dialogue.call import (
     ENDED_MS,
     IDLE_MS,
@@ -96,7 +97,7 @@ class Partition:
         self.state: dict[bytes, bytes] = {}
         self.refused: list[tuple[int, Refused]] = []
         self.committed = 0
-        self.calls = Calls(GENERATION)
+        self.calls = Calls(GENERATION, PLAIN)
 
     def apply(self, size: int, *, crash_after: int | None = None) -> None:
         """Take the next `size` records; crash_after : how many outputs and state changes are durable before a crash."""
@@ -111,7 +112,7 @@ class Partition:
 
     def restart(self) -> None:
         """A new process on the saved state, which comes in any order."""
-        self.calls = Calls(GENERATION)
+        self.calls = Calls(GENERATION, PLAIN)
         saved = list(self.state.items())
         random.Random(len(saved)).shuffle(saved)
         self.calls.restore(saved)
@@ -181,7 +182,7 @@ def rows_of_set(records: Iterable[Measured], *, closed: bool) -> dict[RowKey, by
     newest: dict[object, Measured] = {}
     for record in sorted(records, key=lambda record: (source(record).received_at, source(record).content_hash)):
         newest[record_id(record)] = record
-    call = Call("default", "call-1", 0)
+    call = Call("default", "call-1", 0, PLAIN)
     for offset, record in enumerate(newest.values()):
         call.add(record, Position(0, offset))
     call.closed = closed
@@ -422,7 +423,7 @@ def test_late_turn_with_audio_changes_what_is_known_of_the_others() -> None:
 
 
 def test_turn_that_nothing_changed_is_not_emitted_again() -> None:
-    calls = Calls(GENERATION)
+    calls = Calls(GENERATION, PLAIN)
     calls.apply([(Position(EPOCH, 0), turn(0, 1000, "t1"))])
     changes = calls.apply([(Position(EPOCH, 1), turn(5000, 6000, "t2"))])
     assert [row_key(row)[2] for _, row in changes.annotated] == ["t2"]
@@ -440,7 +441,7 @@ def emitted(calls: Calls, offset: int, record: Measured) -> dict[str, AnnotatedT
 
 
 def test_turn_has_its_z_as_soon_as_it_arrives() -> None:
-    calls = Calls(GENERATION)
+    calls = Calls(GENERATION, PLAIN)
     rows = [emitted(calls, offset, record) for offset, record in enumerate(steady(7))]
     assert [list(row) for row in rows] == [[f"t{number}"] for number in range(7)]
     assert [row[f"t{number}"].z for number, row in enumerate(rows)] == [
@@ -452,7 +453,7 @@ def test_turn_has_its_z_as_soon_as_it_arrives() -> None:
 
 def test_late_turn_gives_its_followers_another_z_under_a_higher_version() -> None:
     # caller t0 t1 t2 t3 t4 t5 t6     t1 comes last: t5 had but four turns before it, t6 five
-    calls = Calls(GENERATION)
+    calls = Calls(GENERATION, PLAIN)
     turns = steady(7)
     late = turns.pop(1)
     before: dict[str, AnnotatedTurn] = {}
@@ -477,7 +478,7 @@ def test_late_turn_gives_its_followers_another_z_under_a_higher_version() -> Non
     ids=["its audio is lost", "other audio", "another start", "another participant"],
 )
 def test_revision_gives_its_followers_another_z(revised: MeasuredTurn) -> None:
-    calls = Calls(GENERATION)
+    calls = Calls(GENERATION, PLAIN)
     for offset, record in enumerate(steady(7)):
         emitted(calls, offset, record)
     assert {"t1", "t5", "t6"} <= set(emitted(calls, 7, revised))
@@ -497,7 +498,7 @@ def test_call_taken_back_from_its_state_says_the_same() -> None:
 
 
 def test_turn_sent_again_as_it_was_changes_nothing() -> None:
-    calls = Calls(GENERATION)
+    calls = Calls(GENERATION, PLAIN)
     calls.apply([(Position(EPOCH, 0), turn(0, 1000, "t1"))])
     changes = calls.apply([(Position(EPOCH, 1), turn(0, 1000, "t1"))])
     assert changes == Changes(mark=changes.mark)
@@ -759,7 +760,7 @@ def test_refused_record_leaves_its_neighbours_alone() -> None:
 
 def test_state_that_this_version_does_not_know_is_refused() -> None:
     with pytest.raises(Refused):
-        Calls(GENERATION).restore([(b"k", b'{"state":"session"}')])
+        Calls(GENERATION, PLAIN).restore([(b"k", b'{"state":"session"}')])
 
 
 def test_restored_calls_know_the_stream_time() -> None:
@@ -770,7 +771,7 @@ def test_restored_calls_know_the_stream_time() -> None:
 
 def test_many_records_between_two_looks_at_the_clock_leave_one_reminder() -> None:
     """A reminder a batch would be a million of them in 15 minutes of a busy partition."""
-    calls = Calls(GENERATION)
+    calls = Calls(GENERATION, PLAIN)
     for offset in range(300):
         calls.apply([(Position(EPOCH, offset), turn(1000 * offset, 1000 * offset + 500, f"t{offset}"))])
     assert len(calls._due) <= 2
@@ -799,14 +800,14 @@ def test_overlaps_of_two_beeping_hours_fit_into_a_record() -> None:
         msgspec.structs.replace(measured(received_turn(0, HOUR, name + quoted, name + quoted, text)), segments=beeps)
         for name in "ab"
     ]
-    changes = Calls(GENERATION).apply([(Position(EPOCH, at), record) for at, record in enumerate(crowd)])
+    changes = Calls(GENERATION, PLAIN).apply([(Position(EPOCH, at), record) for at, record in enumerate(crowd)])
     for _, row in changes.annotated:
         assert len(encode(row)) < MAX_RECORD_BYTES
     assert max(len(row.overlaps) for _, row in changes.annotated if isinstance(row, AnnotatedTurn)) == MAX_OVERLAPS
 
 
 def test_participants_beyond_reason_are_refused_and_the_others_go_on() -> None:
-    calls = Calls(1)
+    calls = Calls(1, PLAIN)
     crowd = [turn(0, 1_000, f"t{number}", f"p{number}") for number in range(MAX_PARTICIPANTS + 2)]
     again = turn(2_000, 3_000, "again", "p0")
     changes = calls.apply([(Position(1, offset), record) for offset, record in enumerate([*crowd, again])])

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dialogue.annotate import PLAIN, annotate, annotation
+from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance
 from pipeline.dialogue.timeline import Timeline
+from pipeline.rules import rules
 
 TEXTS = [None, "yeah", "uh-huh", "so what I wanted to say is", "no wait"]
 
@@ -36,18 +39,19 @@ def turns(draw: st.DrawFn) -> Said:
 STEPS = st.lists(st.lists(turns(), min_size=1, max_size=4), max_size=8)
 
 
-@settings(max_examples=500)
-@given(STEPS)
-def test_turn_by_turn_is_all_at_once(steps: list[list[Said]]) -> None:
+@pytest.mark.parametrize("chosen", [PLAIN, rules("product")], ids=["plain", "product"])
+@settings(max_examples=300)
+@given(steps=STEPS)
+def test_turn_by_turn_is_all_at_once(chosen: Rules, steps: list[list[Said]]) -> None:
     """Turns come in any order, are put in the place of others, and go."""
-    timeline = Timeline(PLAIN)
+    timeline = Timeline(chosen)
     now: dict[str, Sequence[Utterance]] = {}
     for step in steps:
         before = annotation(timeline).turns | {}
         changes = dict(step)
         now |= changes
         changed = timeline.update(changes)
-        found, expected = annotation(timeline), annotate(chain.from_iterable(now.values()))
+        found, expected = annotation(timeline), annotate(chain.from_iterable(now.values()), chosen)
         assert found == expected
         assert changed == {turn_id for turn_id, said in found.turns.items() if before.get(turn_id) != said}
 

@@ -7,7 +7,7 @@ import json
 import msgspec
 
 from pipeline.storage.rows import call_row, event_row, turn_row
-from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Overlap, ParticipantSummary
+from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Evidence, Overlap, ParticipantSummary
 from schemas.codec import encode
 from schemas.features import Features, numeric_features
 from schemas.measured import Contour
@@ -18,6 +18,20 @@ EVERY_FEATURE = msgspec.convert(
     {name: number for number, name in enumerate(numeric_features(), 1)} | {"final_contour": "fall"}, Features
 )
 
+OVERLAP = Overlap(
+    overlapper="caller",
+    overlapped="bot",
+    started_at=T0 + 5,
+    duration_ms=300,
+    kind="between",
+    class_="interruption",
+    floor_taken=True,
+    yield_ms=300,
+    spoken_share=0.25,
+    confidence=0.75,
+    basis="words",
+    evidence=[Evidence("held_words", -0.5)],
+)
 TURN = AnnotatedTurn(
     workspace="default",
     generation=1,
@@ -37,7 +51,7 @@ TURN = AnnotatedTurn(
     ),
     rules="plain-1",
     overlap_ms=300,
-    overlaps=[Overlap("caller", "bot", T0 + 5, 300, "between", "interruption", True, 300)],
+    overlaps=[OVERLAP],
     z={"level_dbfs": -1.349},
 )
 MINIMAL = AnnotatedTurn(
@@ -94,6 +108,10 @@ def test_turns_values_are_in_their_columns() -> None:
                 "class": "interruption",
                 "floor_taken": True,
                 "yield_ms": 300,
+                "spoken_share": 0.25,
+                "confidence": 0.75,
+                "basis": "words",
+                "evidence": [{"name": "held_words", "weight": -0.5}],
             }
         ],
         "z": {"level_dbfs": -1.349},
@@ -152,6 +170,13 @@ def test_calls_values_are_in_their_columns() -> None:
         silence_ms=0,
         interruptions=0,
         backchannels=0,
+        transfers=2,
+        transfers_overlapped=1,
+        fto_p5_ms=-90.0,
+        fto_p25_ms=-50.0,
+        fto_p50_ms=0.0,
+        fto_p75_ms=50.0,
+        fto_p95_ms=90.0,
         participants=[ParticipantSummary("caller", "user", 1, 5, 1.0, 1, 2, 3)],
         rules="plain-1",
     )

@@ -1,0 +1,70 @@
+"""The rules of the dialogue, put together from their files: weights, and the words of each language."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from pipeline.dialogue.rules import PlainRules, Rules, WeightedRules, Weights
+from pipeline.dialogue.vocabulary import Vocabulary
+from schemas.annotated import RulesName
+from schemas.errors import Misconfigured
+
+VERSION = "product-1"
+
+LANGUAGES = ("en", "es", "de", "fr")
+"""In this order: where a turn's words are of none more than of another, the first is taken."""
+
+_OURS = files("pipeline.dialogue")
+
+T = TypeVar("T")
+
+
+def rules(name: RulesName, *, weights: Path | None = None, vocabularies: Path | None = None) -> Rules:
+    """The rules of that name.
+
+    weights : a file instead of ours. vocabularies : a folder of files such as `en.toml`, whose words are added to ours,
+    or make up a language that we don't have. With either, the version ends with a hash of what they hold, so that rows
+    tell. Raises Misconfigured when a file can't be read.
+    """
+    if name == "plain":
+        return PlainRules()
+    theirs = hashlib.sha256()
+    own = (_OURS / "weights" / "overlap.json").read_bytes()
+    if weights is not None:
+        own = _read(weights)
+        theirs.update(own)
+    languages = {
+        Path(file.name).stem: _decoded(file.read_bytes(), Vocabulary, file.name, toml=True)
+        for file in (_OURS / "vocabularies" / f"{language}.toml" for language in LANGUAGES)
+    }
+    for path in sorted(vocabularies.glob("*.toml")) if vocabularies is not None else ():
+        data = _read(path)
+        theirs.update(path.stem.encode() + b"\0" + data)
+        more = _decoded(data, Vocabulary, str(path), toml=True)
+        languages[path.stem] = languages[path.stem] | more if path.stem in languages else more
+    is_ours = weights is None and vocabularies is None
+    return WeightedRules(
+        _decoded(own, Weights, str(weights or "overlap.json"), toml=False),
+        languages,
+        version=VERSION if is_ours else f"{VERSION}+{theirs.hexdigest()[:8]}",
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"{path}: can't be read: {error.strerror or error}") from None
+
+
+def _decoded(data: bytes, kind: type[T], name: str, *, toml: bool) -> T:
+    decode = msgspec.toml.decode if toml else msgspec.json.decode
+    try:
+        return decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{name}: {error}") from None

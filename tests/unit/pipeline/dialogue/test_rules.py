@@ -1,0 +1,172 @@
+"""The product's rules: what they make of plain cases, and what they say of how they came to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.dialogue.annotate import annotate
+from pipeline.dialogue.evidence import FROM_TIMES, FROM_WORDS, evidence
+from pipeline.dialogue.overlap import OverlapEvent, pairs
+from pipeline.dialogue.rules import LEAST_WEIGHT, MOST_EVIDENCE, WeightedRules
+from pipeline.dialogue.spurts import Utterance
+from pipeline.dialogue.timeline import Timeline
+from pipeline.rules import rules
+from schemas.errors import Misconfigured
+
+
+def product() -> WeightedRules:
+    found = rules("product")
+    assert isinstance(found, WeightedRules)
+    return found
+
+
+PRODUCT = product()
+
+Line = tuple[str, int, int, str | None]
+"""Participant, start, end, text."""
+
+
+def events(*lines: Line, language: str = "") -> Sequence[OverlapEvent]:
+    said = [Utterance(start, end, f"t{i}", who, text, language) for i, (who, start, end, text) in enumerate(lines)]
+    return annotate(said, PRODUCT).overlaps
+
+
+def class_of(*lines: Line, language: str = "") -> str:
+    (event,) = events(*lines, language=language)
+    return event.class_
+
+
+@pytest.mark.parametrize(
+    ("language", "listener"),
+    [
+        ("en", "mm-hmm"),
+        ("en", "yeah"),
+        ("en", "oh really"),
+        ("es", "claro"),
+        ("es", "ajá"),
+        ("de", "genau"),
+        ("fr", "d'accord"),
+    ],
+)
+def test_listeners_word_inside_a_turn_is_a_backchannel(language: str, listener: str) -> None:
+    held = ("a", 0, 9_000, "one two three four five six seven eight nine ten")
+    assert class_of(held, ("b", 4_000, 4_400, listener), language=language) == "backchannel"
+
+
+@pytest.mark.parametrize(
+    ("language", "held", "entry"),
+    [
+        ("en", "and what I wanted to ask you about the", "no listen that is not how it works at all"),
+        ("es", "y lo que quería preguntar es si la", "no mire eso no funciona así de ninguna manera"),
+        ("de", "und was ich dazu noch fragen wollte ist ob der", "nein hören Sie so geht das auf keinen Fall"),
+        ("fr", "et ce que je voulais demander c'est si la", "non écoutez ça ne marche pas du tout comme ça"),
+    ],
+)
+def test_turn_cut_off_in_its_sentence_is_interrupted(language: str, held: str, entry: str) -> None:
+    assert class_of(("a", 0, 5_000, held), ("b", 4_300, 8_000, entry), language=language) == "interruption"
+
+
+def test_interruption_says_what_spoke_for_it_and_how_likely_it_is() -> None:
+    (event,) = events(("a", 0, 5_000, "and what I wanted to ask is the"), ("b", 4_300, 8_000, "no listen to me first"))
+    assert event.basis == "words"
+    assert event.confidence is not None
+    assert 0 < event.confidence < 1
+    assert event.spoken_share == 0.86
+    assert event.evidence[0].name == "held_ends_determiner"
+    assert event.evidence[0].weight > 0
+
+
+def test_without_words_the_times_have_to_do_and_it_is_said() -> None:
+    (event,) = events(("a", 0, 9_000, None), ("b", 4_000, 4_300, None))
+    assert event.basis == "times"
+    assert event.class_ == "backchannel"
+    assert {one.name for one in event.evidence} <= FROM_TIMES.keys()
+
+
+def test_both_begin_at_once() -> None:
+    assert class_of(("a", 0, 3_000, "I think the order"), ("b", 150, 3_500, "well the order number is")) == "dual_start"
+
+
+def test_coming_in_at_an_end_that_was_coming_anyway() -> None:
+    held = ("a", 0, 3_000, "so that is all I have to say today")
+    assert class_of(held, ("b", 2_800, 6_000, "then let us look at your contract")) == "terminal_overlap"
+
+
+def test_what_is_neither_is_undecided() -> None:
+    held = ("a", 0, 9_000, "I was saying we would come tomorrow and bring the parts and then mount them all")
+    assert class_of(held, ("b", 4_000, 6_000, "tomorrow morning around ten would suit me best")) == "undecided"
+
+
+def test_language_that_is_not_declared_is_that_of_the_words() -> None:
+    """ja is a listener's word in German only, and nothing but the held turn tells that this is German."""
+    held = ("a", 0, 9_000, "und dann habe ich mir gedacht dass das so nicht gehen kann weil es der")
+    (event,) = events(held, ("b", 4_000, 4_300, "ja"))
+    assert event.class_ == "backchannel"
+    assert events(held, ("b", 4_000, 4_300, "ja"), language="de")[0].confidence == event.confidence
+
+
+TEXTS = st.sampled_from(
+    [None, "yeah", "uh-huh", "so what I wanted to say is the", "no wait", "um", "good great [noise]"]
+)
+LINES = st.builds(
+    lambda who, at, length, text: (who, 100 * at, 100 * at + length, text),
+    st.sampled_from("abc"),
+    st.integers(0, 60),
+    st.sampled_from([50, 200, 500, 1_500, 12_000]),
+    TEXTS,
+)
+
+
+@given(st.lists(LINES, max_size=8), st.integers(-(10**12), 10**12))
+def test_every_overlap_has_a_class_a_probability_and_its_weightiest_evidence(lines: list[Line], by: int) -> None:
+    found = events(*lines)
+    for event in found:
+        assert event.class_ in ("interruption", "backchannel", "dual_start", "terminal_overlap", "undecided")
+        assert event.confidence is not None
+        assert 0 < event.confidence < 1
+        assert 0 <= event.spoken_share < 1
+        weights = [abs(one.weight) for one in event.evidence]
+        assert weights == sorted(weights, reverse=True)
+        assert len(weights) <= MOST_EVIDENCE
+        assert all(weight >= LEAST_WEIGHT for weight in weights)
+    moved = events(*((who, start + by, end + by, text) for who, start, end, text in lines))
+    assert [event._replace(start=0, end=0) for event in moved] == [event._replace(start=0, end=0) for event in found]
+
+
+@given(st.lists(LINES, max_size=8))
+def test_evidence_is_all_that_is_named(lines: list[Line]) -> None:
+    timeline = Timeline(PRODUCT)
+    timeline.update({f"t{i}": [Utterance(s, e, f"t{i}", who, text)] for i, (who, s, e, text) in enumerate(lines)})
+    for pair in pairs(timeline.voices, 0, 100_000):
+        found, worded = evidence(pair, timeline.voices, PRODUCT.vocabulary_of)
+        assert found.keys() == (FROM_TIMES | FROM_WORDS if worded else FROM_TIMES).keys()
+
+
+def test_what_is_said_much_later_moves_no_judgement() -> None:
+    lines = [("a", 0, 30_000, None), ("b", 4_000, 4_500, None)]
+    (before,) = events(*lines)
+    (after, *_) = events(*lines, ("c", 14_500, 16_000, None), ("a", 31_000, 40_000, None))
+    assert after == before
+
+
+def test_weights_for_what_is_no_evidence_are_refused() -> None:
+    weights = msgspec.json.decode(b'{"fitted_on": "", "models": {}}', type=object)
+    assert isinstance(weights, dict)
+    with pytest.raises(Misconfigured, match="no model for words; the file has none"):
+        _ruled(weights)
+    model = {"bias": {"interruption": 0, "backchannel": 0}, "offset": {"interruption": 0, "backchannel": 0}}
+    one = {"interruption": 1, "backchannel": 1, "mean": 0}
+    weights["models"] = {"words": model | {"weights": {}}, "times": model | {"weights": {"held_words": one}}}
+    with pytest.raises(Misconfigured, match="the model for times weighs held_words: no evidence"):
+        _ruled(weights)
+
+
+def _ruled(weights: object) -> WeightedRules:
+    from pipeline.dialogue.rules import Weights  # noqa: PLC0415
+
+    return WeightedRules(msgspec.convert(weights, Weights), {}, version="0")

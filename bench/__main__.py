@@ -1,4 +1,4 @@
-"""python -m bench [acoustics | stages] [--turns N] [--seconds S] [--rate R]: measure, print, and write the results."""
+"""python -m bench [acoustics | dialogue | stages] [--turns N] [--seconds S] [--rate R]: measure, print, write down."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import asyncio
 
 from bench.acoustics import measure_acoustics
+from bench.dialogue import measure_dialogue
 from bench.latency import measure_gateway_and_latency
 from bench.measurements import Measurement, report
 from bench.throughput import measure_throughput
@@ -20,18 +21,21 @@ async def measure_stages(turns: int, seconds: float, rate: int) -> list[Measurem
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Measure the acoustics, and every stage on turns without audio."
+        prog="python -m bench",
+        description="Measure the acoustics, the dialogue, and every stage on turns without audio.",
     )
-    parser.add_argument("only", nargs="?", choices=("acoustics", "stages"), help="one of the two; default both")
+    parser.add_argument("only", nargs="?", choices=("acoustics", "dialogue", "stages"), help="one of them; default all")
     parser.add_argument("--turns", type=int, default=100_000, help="records to drain; default 100,000")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the latency run")
     parser.add_argument("--rate", type=int, default=200, help="turns a second in the latency run")
     chosen = parser.parse_args()
     log.configure("warning", process="bench")
     found: list[Measurement] = []
-    if chosen.only != "stages":
+    if chosen.only in (None, "acoustics"):
         found += measure_acoustics()
-    if chosen.only != "acoustics":
+    if chosen.only in (None, "dialogue"):
+        found += measure_dialogue()
+    if chosen.only in (None, "stages"):
         found += asyncio.run(measure_stages(chosen.turns, chosen.seconds, chosen.rate))
     report(found)
 

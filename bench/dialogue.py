@@ -1,0 +1,114 @@
+"""What the dialogue costs: whole calls at once, one more turn of a call that is long already, and its memory.
+
+Pure functions, no Faust: CPU seconds of one process.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import tracemalloc
+from collections.abc import Sequence
+
+import msgspec
+
+from bench.measurements import Measurement
+from bench.turns import TURNS_PER_CALL, accepted
+from pipeline.dialogue.annotate import annotate
+from pipeline.dialogue.calls import Calls
+from pipeline.dialogue.rules import Rules
+from pipeline.dialogue.spurts import Utterance, utterances
+from pipeline.rules import rules
+from schemas.annotated import RulesName
+from schemas.identity import Position
+from schemas.measured import MeasuredTurn
+
+CALLS = 250
+LENGTHS = (40, 1_000, 5_000, 16_000)
+LATEST = 100
+"""Turns over which the cost of one more is averaged."""
+REPEATS = 3
+
+NAMES: tuple[RulesName, ...] = ("plain", "product")
+
+
+def measure_dialogue() -> list[Measurement]:
+    """All figures."""
+    measured = _received(CALLS * TURNS_PER_CALL)
+    found = [
+        Measurement(
+            name=f"timeline, overlaps, classes and floor, {name} rules",
+            value=_speed(measured, rules(name)),
+            unit="turns/s",
+            how=f"calls of {TURNS_PER_CALL} turns, one core",
+            limit=">= 20,000" if name == "product" else None,
+        )
+        for name in NAMES
+    ]
+    for length in LENGTHS:
+        one_more_ms, bytes_each = _one_more(_long_call(length + LATEST), rules("product"))
+        found += [
+            Measurement(
+                name=f"one more turn of a call of {length:,}, rows made",
+                value=one_more_ms,
+                unit="ms",
+                how="a batch each",
+            ),
+            Measurement(
+                name=f"memory of a call of {length:,}", value=bytes_each / 1024, unit="KiB/turn", how="tracemalloc"
+            ),
+        ]
+    return found
+
+
+def _received(count: int) -> list[MeasuredTurn]:
+    turns = accepted(count, seed=1, now_s=1_767_225_600.0)
+    return [MeasuredTurn(turn=one.record, not_measured_reason="no_audio", features_version="0") for one in turns]
+
+
+def _speed(turns: Sequence[MeasuredTurn], chosen: Rules) -> float:
+    calls: dict[str, list[Utterance]] = {}
+    for turn in turns:
+        calls.setdefault(turn.turn.call_id, []).extend(utterances(turn))
+    best = float("inf")
+    for _ in range(REPEATS):
+        before = time.process_time()
+        for call in calls.values():
+            annotate(call, chosen)
+        best = min(best, time.process_time() - before)
+    return len(turns) / best
+
+
+def _long_call(length: int) -> list[MeasuredTurn]:
+    """One call whose turns follow one another as those of the short ones do."""
+    chance = random.Random(length)
+    (first,) = _received(1)
+    at, made = first.turn.started_at, []
+    for number in range(length):
+        end = at + chance.randint(400, 5_000)
+        turn = msgspec.structs.replace(
+            first.turn,
+            turn_id=str(number),
+            participant="caller" if number % 2 else "agent",
+            text=" ".join(["so what I wanted to ask you is the"] * chance.randint(1, 3)),
+            started_at=at,
+            ended_at=end,
+            received_at=1000 * end,
+        )
+        made.append(msgspec.structs.replace(first, turn=turn))
+        at = end + (chance.randint(-800, 0) if chance.random() < 0.2 else chance.randint(100, 900))
+    return made
+
+
+def _one_more(call: Sequence[MeasuredTurn], chosen: Rules) -> tuple[float, float]:
+    """CPU time [ms] of each of the latest turns, and memory of the call [bytes a turn]."""
+    tracemalloc.start()
+    kept = [msgspec.json.decode(msgspec.json.encode(turn), type=MeasuredTurn) for turn in call]
+    calls = Calls(1, chosen)
+    calls.apply([(Position(1, offset), turn) for offset, turn in enumerate(kept[:-LATEST])])
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    before = time.process_time()
+    for offset, turn in enumerate(kept[-LATEST:], len(kept)):
+        calls.apply([(Position(1, offset), turn)])
+    return 1000 * (time.process_time() - before) / LATEST, held / len(kept)

@@ -6,6 +6,7 @@ What a file may hold and what becomes of it is docs/dialogue.md, "A call in a fi
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -20,7 +21,7 @@ from pipeline.dialogue.floor import quantiles
 from pipeline.dialogue.overlap import OverlapEvent
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance, speech
-from schemas.annotated import OverlapBasis, OverlapClass, OverlapKind
+from schemas.annotated import FaultKind, OverlapBasis, OverlapClass, OverlapKind
 from schemas.errors import Refused
 
 RTTM_FIELDS = 8
@@ -48,6 +49,7 @@ class Line(NamedTuple):
     end: int
     text: str
     language: str | None = None
+    role: str = ""
 
 
 class CallOfFile(NamedTuple):
@@ -106,6 +108,13 @@ class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     evidence: list[EvidenceOfFile] | UnsetType = UNSET
 
 
+class FaultOfFile(Struct, frozen=True):
+    kind: FaultKind
+    at_s: float
+    duration_ms: int
+    participant: str
+
+
 class Pair(Struct, frozen=True):
     overlapper: str
     overlapped: str
@@ -126,6 +135,7 @@ class DialogueOfFile(Struct, frozen=True):
     pauses: Pauses
     overlaps: list[Overlap]
     pairs: list[Pair]
+    faults: list[FaultOfFile]
     turns: int
     rejected: int
     rules: str
@@ -187,11 +197,15 @@ def dialogue_of(call: CallOfFile) -> DialogueOfFile:
             p50_ms=offsets.p50,
             p75_ms=offsets.p75,
             p95_ms=offsets.p95,
-            overlapped_n=sum(offset_ms < 0 for offset_ms in found.floor.offsets_ms),
+            overlapped_n=bisect_left(found.floor.offsets_ms, 0),
         ),
         pauses=Pauses(n=pauses.n, p50_ms=pauses.p50),
         overlaps=[_overlap(event, call.zero_ms) for event in found.overlaps],
         pairs=_pairs(found.overlaps),
+        faults=[
+            FaultOfFile(one.kind, (one.at - call.zero_ms) / 1000, one.duration_ms, one.participant)
+            for one in found.faults
+        ],
         turns=call.turns,
         rejected=call.rejected,
         rules=call.rules,
@@ -241,7 +255,7 @@ def _utterances(lines: Sequence[Line]) -> list[Utterance]:
     for number, line in enumerate(lines):
         newest[line.participant, f"line {number}" if line.turn_id is None else f"id {line.turn_id}"] = line
     spoken = (
-        speech(line.start, line.end, turn_id, participant, line.text, line.language)
+        speech(line.start, line.end, turn_id, participant, line.text, language=line.language, role=line.role)
         for (participant, turn_id), line in newest.items()
     )
     return [utterance for utterance in spoken if utterance is not None]
@@ -288,7 +302,7 @@ def _turn(found: object) -> Line:
         raise Refused("no participant", field="participant")
     start, end = _instant_ms(found.get("started_at")), _instant_ms(found.get("ended_at"))
     _require(start <= end, "ends before it starts")
-    text, language = found.get("text"), found.get("language")
+    text, language, role = found.get("text"), found.get("language"), found.get("role")
     return Line(
         call_id=_identity(found, "call_id"),
         turn_id=_identity(found, "turn_id"),
@@ -297,6 +311,7 @@ def _turn(found: object) -> Line:
         end=end,
         text=text if isinstance(text, str) else "",
         language=language if isinstance(language, str) else None,
+        role=role if isinstance(role, str) else "",
     )
 
 

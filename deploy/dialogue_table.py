@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +12,8 @@ from deploy.plain import plain
 
 def table(call: DialogueOfFile) -> Group:
     """The call in three parts."""
-    return Group(plain(call.call_id), _sums(call), _participants(call), _overlaps(call))
+    parts: list[RenderableType] = [plain(call.call_id), _sums(call), _participants(call), _overlaps(call)]
+    return Group(*parts, _faults(call)) if call.faults else Group(*parts)
 
 
 def _sums(call: DialogueOfFile) -> Text:
@@ -63,4 +64,15 @@ def _overlaps(call: DialogueOfFile) -> Table:
             event.kind,
             "taken" if event.floor_taken else "",
         )
+    return found
+
+
+def _faults(call: DialogueOfFile) -> Table:
+    found = Table()
+    found.add_column("at (s)", justify="right", no_wrap=True)
+    found.add_column("ms", justify="right", no_wrap=True)
+    found.add_column("fault")
+    found.add_column("participant")
+    for fault in call.faults:
+        found.add_row(f"{fault.at_s:.3f}", str(fault.duration_ms), fault.kind, plain(fault.participant))
     return found

@@ -39,6 +39,29 @@ class Evidence(NamedTuple):
     weight: float
 
 
+FaultKind = Literal[
+    "agent_spoke_over_user",
+    "agent_did_not_yield",
+    "false_barge_in_stop",
+    "slow_answer",
+    "dead_air",
+    "unanswered_turn",
+]
+
+
+class Fault(NamedTuple):
+    """What went wrong between agent and user. Definitions: docs/dialogue.md.
+
+    at : epoch ms. participant, turn_id : of the turn that it is told of. duration_ms : of the overlap or the gap.
+    """
+
+    at: int
+    kind: FaultKind
+    participant: str
+    turn_id: str
+    duration_ms: int
+
+
 class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     """Two participants speaking at once. Definitions: docs/dialogue.md."""
 
@@ -145,5 +168,15 @@ class CallSummary(Struct, frozen=True, kw_only=True):
     fto_p50_ms: float | None = None
     fto_p75_ms: float | None = None
     fto_p95_ms: float | None = None
+    agent_response_p50_ms: Annotated[
+        float | None, Meta(description="Floor-transfer offset from a user to an agent, median; None without any.")
+    ] = None
+    agent_response_p95_ms: float | None = None
+    user_response_p50_ms: Annotated[
+        float | None, Meta(description="Floor-transfer offset from an agent to a user, median; None without any.")
+    ] = None
+    user_response_p95_ms: float | None = None
+    fault_counts: Annotated[dict[FaultKind, int], Meta(description="How many there are of each; none left out.")] = {}
+    faults: Annotated[list[Fault], Meta(description="In order of time; the first 200.")] = []
     participants: list[ParticipantSummary]
     rules: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from schemas.annotated import CallState, OverlapBasis, OverlapClass, OverlapKind, ParticipantSummary
+from schemas.annotated import CallState, FaultKind, OverlapBasis, OverlapClass, OverlapKind, ParticipantSummary
 from schemas.event import EventType
 from schemas.features import Features
 from schemas.measured import NotMeasuredReason
@@ -42,6 +42,14 @@ class SegmentRow(Struct, frozen=True):
 class EvidenceRow(Struct, frozen=True):
     name: str
     weight: float
+
+
+class FaultRow(Struct, frozen=True):
+    at: Instant
+    kind: FaultKind
+    participant: str
+    turn_id: str
+    duration_ms: int
 
 
 class OverlapRow(Struct, frozen=True, rename={"class_": "class"}):
@@ -146,5 +154,11 @@ class CallRow(Struct, frozen=True, kw_only=True):
     fto_p50_ms: float | None
     fto_p75_ms: float | None
     fto_p95_ms: float | None
+    agent_response_p50_ms: float | None
+    agent_response_p95_ms: float | None
+    user_response_p50_ms: float | None
+    user_response_p95_ms: float | None
+    fault_counts: dict[FaultKind, int]
+    faults: list[FaultRow]
     participants: list[ParticipantSummary]
     rules: str

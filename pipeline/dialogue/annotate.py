@@ -11,6 +11,7 @@ from pipeline.dialogue.overlap import OverlapEvent
 from pipeline.dialogue.rules import PlainRules, Rules
 from pipeline.dialogue.spurts import Utterance
 from pipeline.dialogue.timeline import Timeline, TurnAnnotation
+from schemas.annotated import Fault
 
 PLAIN = PlainRules()
 
@@ -30,6 +31,7 @@ class Annotation(NamedTuple):
     participants: Mapping[str, ParticipantAnnotation]
     overlaps: Sequence[OverlapEvent]
     floor: Floor
+    faults: Sequence[Fault]
     duration_ms: int
     speech_ms: int
     overlap_ms: int
@@ -65,6 +67,7 @@ def annotation(timeline: Timeline) -> Annotation:
         participants=_participants(timeline),
         overlaps=timeline.overlaps,
         floor=timeline.floor,
+        faults=timeline.faults,
         duration_ms=timeline.duration_ms,
         speech_ms=timeline.speech_ms,
         overlap_ms=timeline.overlap_ms,

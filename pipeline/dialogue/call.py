@@ -5,6 +5,7 @@ Records may come in any order, doubled, late or revised; whatever the order, the
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from pipeline.dialogue.annotate import Annotation, annotation
@@ -35,6 +36,9 @@ ENDED_MS = 10 * 1000
 
 KEPT_MS = 24 * 60 * 60 * 1000
 """A closed call is kept this long: a record received meanwhile reopens it."""
+
+MAX_FAULTS = 200
+"""Faults written with a call, the first ones: a summary is written at every batch that touches the call."""
 
 SHARE_DECIMALS = 3
 
@@ -199,7 +203,11 @@ def annotated_event(call: Call, event: ReceivedEvent, version: int, generation: 
 def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
     """The call as a whole, open or closed as `call.closed` says."""
     turns = sum(talker.turns for talker in call.talkers.values())
-    offsets = quantiles(annotation.floor.offsets_ms)
+    floor = annotation.floor
+    offsets = quantiles(floor.offsets_ms)
+    of_agent, of_user = (
+        quantiles(floor.responses_ms.get(roles, [])) for roles in (("user", "agent"), ("agent", "user"))
+    )
     return CallSummary(
         workspace=call.workspace,
         generation=generation,
@@ -220,12 +228,18 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
         interruptions=annotation.interruptions,
         backchannels=annotation.backchannels,
         transfers=offsets.n,
-        transfers_overlapped=sum(offset_ms < 0 for offset_ms in annotation.floor.offsets_ms),
+        transfers_overlapped=bisect_left(floor.offsets_ms, 0),
         fto_p5_ms=offsets.p5,
         fto_p25_ms=offsets.p25,
         fto_p50_ms=offsets.p50,
         fto_p75_ms=offsets.p75,
         fto_p95_ms=offsets.p95,
+        agent_response_p50_ms=of_agent.p50,
+        agent_response_p95_ms=of_agent.p95,
+        user_response_p50_ms=of_user.p50,
+        user_response_p95_ms=of_user.p95,
+        fault_counts={kind: count for kind, count in sorted(call.timeline.fault_counts.items()) if count},
+        faults=call.timeline.faults[:MAX_FAULTS],
         participants=[
             ParticipantSummary(
                 participant=participant,

@@ -9,7 +9,6 @@ Which of these make up the rules was found on labelled conversations (docs/decis
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import copysign, log1p
 
@@ -77,7 +76,7 @@ def evidence(pair: Pair, voices: Mapping[str, Voice], vocabulary_of: VocabularyO
     entry, _ = _turn(pair.overlapper, 0)
     others = voices[pair.overlapped.participant]
     at = others.begun(pair.overlapped.start)
-    held, is_chained = _turn(pair.overlapped, _index_at(pair.overlapped, start))
+    held, is_chained = _turn(pair.overlapped, pair.overlapped.index_at(start))
     stop, overlapped_end, overlapper_end = (
         min(end, horizon) for end in (held.end, pair.overlapped.end, pair.overlapper.end)
     )
@@ -137,15 +136,6 @@ def _is_backchannel(spurt: Spurt, vocabulary: Vocabulary) -> bool:
 def _log(ms: float) -> float:
     """Sign and logarithm of a time: of 100 ms 0.7, of 1 s 2.4, of 10 s 4.6."""
     return copysign(log1p(abs(ms) / 100), ms)
-
-
-def _index_at(spurt: Spurt, at: int) -> int:
-    """The last utterance of the spurt that has begun."""
-    return bisect_right(spurt.utterances, at, key=_start) - 1
-
-
-def _start(utterance: Utterance) -> int:
-    return utterance.start
 
 
 def _turn(spurt: Spurt, index: int) -> tuple[Utterance, bool]:

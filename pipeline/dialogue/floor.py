@@ -6,7 +6,7 @@ J. Phonetics 38.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,11 +30,19 @@ class Transfer(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """A spurt that has the floor: it lies inside no spurt of another participant."""
+    """A spurt that has the floor: it lies inside no spurt of another participant. The turns are its first and last."""
 
     start: int
     end: int
     participant: str
+    role: str
+    first_turn_id: str
+    last_turn_id: str
+
+    @classmethod
+    def of(cls, spurt: Spurt) -> Holder:
+        first, last = spurt.utterances[0], spurt.utterances[-1]
+        return cls(spurt.start, spurt.end, spurt.participant, first.role, first.turn_id, last.turn_id)
 
 
 @dataclass
@@ -45,21 +53,18 @@ class Floor:
     """
 
     holders: list[Holder] = field(default_factory=list)
-    _offsets_ms: list[int | None] = field(default_factory=list)
-    """From each holder but the last one to the next; None between two of one participant."""
-
-    @property
-    def offsets_ms(self) -> list[int]:
-        """Floor-transfer offsets, in order of time."""
-        return [offset_ms for offset_ms in self._offsets_ms if offset_ms is not None]
+    offsets_ms: list[int] = field(default_factory=list)
+    """Of all transfers, rising."""
+    responses_ms: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    """The same by the roles before and after."""
 
     @property
     def transfers(self) -> list[Transfer]:
         """In order of time."""
         return [
-            Transfer(after.start, before.participant, after.participant, offset_ms)
-            for (before, after), offset_ms in zip(pairwise(self.holders), self._offsets_ms, strict=True)
-            if offset_ms is not None
+            Transfer(after.start, before.participant, after.participant, after.start - before.end)
+            for before, after in pairwise(self.holders)
+            if before.participant != after.participant
         ]
 
     @property
@@ -76,16 +81,30 @@ class Floor:
         first = bisect_left(self.holders, begin, key=_end)
         return first, max(first, bisect_right(self.holders, end, key=_start))
 
-    def replace(self, first: int, last: int, holders: Sequence[Holder]) -> None:
-        """Put holders, in order, in the place of those from `first` to before `last`."""
-        self.holders[first:last] = holders
+    def replace(self, first: int, last: int, holders: Sequence[Holder]) -> tuple[list[Neighbours], list[Neighbours]]:
+        """Put holders, in order, in the place of those from `first` to before `last`. Returns the neighbours that are
+        none any more, and those that are new."""
         before = max(first - 1, 0)
-        around = self.holders[before : first + len(holders) + 1]
-        self._offsets_ms[before:last] = [_offset_ms(*neighbours) for neighbours in pairwise(around)]
+        old = list(pairwise(self.holders[before : last + 1]))
+        self.holders[first:last] = holders
+        new = list(pairwise(self.holders[before : first + len(holders) + 1]))
+        for one, other in old:
+            if one.participant != other.participant:
+                for rising in self._lists(one, other):
+                    del rising[bisect_left(rising, other.start - one.end)]
+                if not self.responses_ms[one.role, other.role]:
+                    del self.responses_ms[one.role, other.role]
+        for one, other in new:
+            if one.participant != other.participant:
+                for rising in self._lists(one, other):
+                    insort(rising, other.start - one.end)
+        return old, new
+
+    def _lists(self, before: Holder, after: Holder) -> tuple[list[int], list[int]]:
+        return self.offsets_ms, self.responses_ms.setdefault((before.role, after.role), [])
 
 
-def _offset_ms(before: Holder, after: Holder) -> int | None:
-    return None if before.participant == after.participant else after.start - before.end
+Neighbours = tuple[Holder, Holder]
 
 
 def _start(holder: Holder) -> int:

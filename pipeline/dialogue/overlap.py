@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pipeline.dialogue.spurts import Spurt, Voice
-from schemas.annotated import Evidence, OverlapBasis, OverlapClass, OverlapKind
+from schemas.annotated import Evidence, Fault, OverlapBasis, OverlapClass, OverlapKind
 
 FLOOR_TAKEN_MS = 500
 """The overlapper has the floor when it goes on alone for this long; a choice of ours."""
@@ -42,6 +42,7 @@ class OverlapEvent(NamedTuple):
     confidence: float | None
     basis: OverlapBasis | None
     evidence: tuple[Evidence, ...]
+    faults: tuple[Fault, ...] = ()
 
     @property
     def duration_ms(self) -> int:

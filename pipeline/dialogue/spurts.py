@@ -27,7 +27,8 @@ class Interval(NamedTuple):
 class Utterance(NamedTuple):
     """A stretch in which a turn speaks, the whole of it or a part.
 
-    text : None when the words are unknown. language : primary subtag, in lower case; "" when it is not declared.
+    text : None when the words are unknown. language : primary subtag, in lower case; "" when it is not declared. role :
+    "" when it is not known.
     """
 
     start: int
@@ -36,6 +37,7 @@ class Utterance(NamedTuple):
     participant: str
     text: str | None
     language: str = ""
+    role: str = ""
 
 
 class Spurt(NamedTuple):
@@ -46,9 +48,21 @@ class Spurt(NamedTuple):
     participant: str
     utterances: tuple[Utterance, ...]
 
+    def at(self, at: int) -> Utterance:
+        """The last utterance that has begun at `at`."""
+        return self.utterances[self.index_at(at)]
+
+    def index_at(self, at: int) -> int:
+        """Which one that is."""
+        return bisect_right(self.utterances, at, key=_start) - 1
+
+
+def _start(utterance: Utterance) -> int:
+    return utterance.start
+
 
 def speech(
-    start: int, end: int, turn_id: str, participant: str, text: str, language: str | None = None
+    start: int, end: int, turn_id: str, participant: str, text: str, *, language: str | None = None, role: str = ""
 ) -> Utterance | None:
     """The utterance of an interval; None for no speech: zero length, or a text of nothing but tags (`[laughter]`).
 
@@ -57,7 +71,7 @@ def speech(
     if end <= start or (text.strip() and not without_tags(text).strip()):
         return None
     subtag = (language or "").split("-", 1)[0].lower()
-    return Utterance(start, end, turn_id, participant, text if text.strip() else None, subtag)
+    return Utterance(start, end, turn_id, participant, text if text.strip() else None, subtag, role)
 
 
 def utterances(measured: MeasuredTurn) -> tuple[Utterance, ...]:
@@ -71,7 +85,7 @@ def utterances(measured: MeasuredTurn) -> tuple[Utterance, ...]:
     words, for these were spoken: too quietly, or the audio is another's.
     """
     turn = measured.turn
-    whole = speech(turn.started_at, turn.ended_at, turn.turn_id, turn.participant, turn.text, turn.language)
+    whole = _speech(turn, turn.started_at, turn.ended_at, turn.text)
     if whole is None:
         return ()
     if measured.not_measured_reason is not None:
@@ -83,11 +97,12 @@ def utterances(measured: MeasuredTurn) -> tuple[Utterance, ...]:
     active = union((start, end) for start, end in clipped if start < end)
     if not active:
         return () if whole.text is None else (whole,)
-    found = (
-        speech(start, end, turn.turn_id, turn.participant, text, turn.language)
-        for (start, end), text in zip(active, _texts(turn, active), strict=True)
-    )
+    found = (_speech(turn, start, end, text) for (start, end), text in zip(active, _texts(turn, active), strict=True))
     return tuple(utterance for utterance in found if utterance is not None)
+
+
+def _speech(turn: ReceivedTurn, start: int, end: int, text: str) -> Utterance | None:
+    return speech(start, end, turn.turn_id, turn.participant, text, language=turn.language, role=turn.role)
 
 
 def _texts(turn: ReceivedTurn, active: Sequence[Interval]) -> list[str]:

@@ -8,17 +8,19 @@ further.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 from pipeline.dialogue.evidence import CONTEXT_MS
+from pipeline.dialogue.faults import of_overlap, of_transfer
 from pipeline.dialogue.floor import Floor, Holder, is_embedded
 from pipeline.dialogue.overlap import OverlapEvent, Pair, pairs
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Interval, Spurt, Utterance, Voice, spurts, total, union
+from schemas.annotated import Fault, FaultKind
 from schemas.measured import PAUSE_MS
 
 
@@ -45,8 +47,8 @@ class Timeline:
     """The speech of a call. rules : what classes its overlaps.
 
     overlaps : the events, sorted. turns : what is said of each turn that speaks. own_ms : activity, by participant.
-    voices : spurts, by participant. made, received, backchannels : overlaps of a class, by overlapper, overlapped,
-    overlapper.
+    voices : spurts, by participant. faults : in order of time. made, received, backchannels : overlaps of a class, by
+    overlapper, overlapped, overlapper.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -62,6 +64,8 @@ class Timeline:
         self.made: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
         self.backchannels: Counter[str] = Counter()
+        self.faults: list[Fault] = []
+        self.fault_counts: Counter[FaultKind] = Counter()
 
     @property
     def duration_ms(self) -> int:
@@ -137,7 +141,8 @@ class Timeline:
             if not self.voices[participant].spurts:
                 del self.voices[participant]
         after = self._count(begin, end)
-        self.floor.replace(*held, self._holders_in(begin, end))
+        for neighbours, step in zip(self.floor.replace(*held, self._holders_in(begin, end)), (-1, 1), strict=True):
+            self._blame(chain.from_iterable(of_transfer(*one) for one in neighbours), step)
         self.speech_ms += after.speech - before.speech
         self.overlap_ms += after.overlap - before.overlap
         for totals, now, then in ((self.own_ms, after.own, before.own), (self._shared, after.shared, before.shared)):
@@ -169,12 +174,13 @@ class Timeline:
                     self.received[event.overlapped] += step
                 elif event.class_ == "backchannel":
                     self.backchannels[event.overlapper] += step
+                self._blame(event.faults, step)
         return {event.turn_id for event in gone | come}
 
     def _event(self, pair: Pair) -> OverlapEvent:
         judged = self._rules.judge(pair, self.voices)
         overlapped = pair.overlapped
-        return OverlapEvent(
+        event = OverlapEvent(
             start=pair.start,
             end=pair.end,
             overlapper=pair.overlapper.participant,
@@ -188,6 +194,16 @@ class Timeline:
             basis=judged.basis,
             evidence=judged.evidence,
         )
+        return event._replace(faults=tuple(of_overlap(event, pair, self.voices)))
+
+    def _blame(self, faults: Iterable[Fault], step: int) -> None:
+        """Put faults among those of the call, or with -1 take them away."""
+        for fault in faults:
+            if step > 0:
+                insort(self.faults, fault)
+            else:
+                del self.faults[bisect_left(self.faults, fault)]
+            self.fault_counts[fault.kind] += step
 
     def _count(self, begin: int, end: int) -> _Counted:
         """Speech and overlap in [begin, end)."""
@@ -216,13 +232,9 @@ class Timeline:
 
     def _holders_in(self, begin: int, end: int) -> list[Holder]:
         found: list[Holder] = []
-        for participant, voice in self.voices.items():
+        for voice in self.voices.values():
             first, last = voice.between(begin, end)
-            found += [
-                Holder(spurt.start, spurt.end, participant)
-                for spurt in voice.spurts[first:last]
-                if not is_embedded(spurt, self.voices)
-            ]
+            found += [Holder.of(spurt) for spurt in voice.spurts[first:last] if not is_embedded(spurt, self.voices)]
         return sorted(found)
 
 

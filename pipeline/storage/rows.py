@@ -10,6 +10,7 @@ from schemas.rows import (
     CallRow,
     EventRow,
     EvidenceRow,
+    FaultRow,
     Instant,
     OverlapRow,
     SegmentRow,
@@ -116,6 +117,14 @@ def call_row(record: CallSummary) -> CallRow:
         fto_p50_ms=record.fto_p50_ms,
         fto_p75_ms=record.fto_p75_ms,
         fto_p95_ms=record.fto_p95_ms,
+        agent_response_p50_ms=record.agent_response_p50_ms,
+        agent_response_p95_ms=record.agent_response_p95_ms,
+        user_response_p50_ms=record.user_response_p50_ms,
+        user_response_p95_ms=record.user_response_p95_ms,
+        fault_counts=record.fault_counts,
+        faults=[
+            FaultRow(from_ms(one.at), one.kind, one.participant, one.turn_id, one.duration_ms) for one in record.faults
+        ],
         participants=record.participants,
         rules=record.rules,
     )

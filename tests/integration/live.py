@@ -116,12 +116,13 @@ class Live:
         )
 
     async def said(self, call_id: str) -> dict[str, list[Row]]:
-        """All that the four views say of a call, but for what the same turns sent again differ in."""
+        """All that the five views say of a call, but for what the same turns sent again differ in."""
         views = {
             "turns": ("turn_id", DIFFERENT),
             "call_events": ("event_id", DIFFERENT),
             "calls": ("call_id", "inserted_at, opened_at, version, call_id, closed_at"),
             "overlaps": ("started_at, turn_id", "opened_at, call_id"),
+            "faults": ("at, kind", "opened_at, call_id"),
         }
         found = {
             view: await self.rows(

@@ -72,6 +72,16 @@ async def test_overlaps_are_those_it_was_composed_with(live: Live, example_call:
         assert row["evidence"][0]["name"] in FROM_TIMES | FROM_WORDS
 
 
+async def test_agents_interruption_is_a_fault(live: Live, example_call: ExampleCall) -> None:
+    query = "SELECT * FROM faults WHERE call_id = {call_id:String}"
+    (row,) = await until(lambda: live.rows(query, call_id=example_call.call_id), lambda rows: len(rows) == 1)
+    truth = load().overlaps[-1]
+    assert (row["kind"], row["participant"]) == ("agent_spoke_over_user", truth.overlapper)
+    assert abs(row["at"] - instant(example_call.begin_ms, truth.starts_s)) <= ACTIVITY
+    call = await live.summary(example_call.call_id)
+    assert call["fault_counts"] == {"agent_spoke_over_user": 1}
+
+
 async def test_audio_lies_under_its_documented_key(live: Live, example_call: ExampleCall) -> None:
     rows = await until(lambda: live.turns(example_call.call_id), lambda rows: len(rows) == len(example_call.sent))
     folder = Path(urlsplit(live.settings.blobs()).path)

@@ -27,7 +27,8 @@ PUBLIC = {
     "turns": "workspace call_id turn_id participant role text started_at ended_at z f0_contour level_contour "
     + " ".join(Features.__struct_fields__),
     "overlaps": "call_id overlapper overlapped started_at duration_ms kind class floor_taken yield_ms",
-    "calls": "call_id started_at ended_at turns state",
+    "calls": "call_id started_at ended_at turns state transfers fto_p50_ms agent_response_p50_ms fault_counts",
+    "faults": "call_id at kind participant turn_id duration_ms rules",
     "call_events": "call_id type at participant data event_id",
 }
 

@@ -102,8 +102,8 @@ def holds(column: str, hint: Any, where: str) -> None:
         assert outer == "Map", where
         key_column, value_column = split(inner)
         holds(key_column, key, where)
-        # A Map's value that is NULL is how a key that is absent reads, when that must not be 0.
-        return holds(value_column, value if value is str else value | None, where)
+        # A Map's value that is NULL is how a key that is absent reads, when that must not be 0; of a count it must.
+        return holds(value_column, value if value in (str, int) else value | None, where)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         assert outer == "Tuple", where
         members = dict(member.split(" ", 1) for member in split(inner))

@@ -229,7 +229,7 @@ CONVERSATIONS = st.lists(LINES, max_size=14)
 
 def annotation(lines: Sequence[Line], ids: Sequence[str] | None = None) -> Annotation:
     spoken = (
-        speech(line.start, line.end, ids[i] if ids else f"t{i:02}", line.participant, line.text)
+        speech(line.start, line.end, ids[i] if ids else f"t{i:02}", line.participant, line.text, role="user")
         for i, line in enumerate(lines)
     )
     return annotate(utterance for utterance in spoken if utterance is not None)

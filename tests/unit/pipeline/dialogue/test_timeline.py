@@ -17,6 +17,8 @@ from pipeline.rules import rules
 
 TEXTS = [None, "yeah", "uh-huh", "so what I wanted to say is", "no wait"]
 
+ROLES = {"a": "user", "b": "agent", "c": ""}
+
 Said = tuple[str, Sequence[Utterance]]
 """A turn's id, and where it speaks."""
 
@@ -31,7 +33,7 @@ def turns(draw: st.DrawFn) -> Said:
     for _ in range(draw(st.integers(0, 3))):
         start = at + draw(st.sampled_from([0, 1, 100, 199, 200, 201, 499, 500, 5_000]))
         at = start + draw(st.sampled_from([1, 100, 300, 900, 1_000, 2_500, 15_000]))
-        said.append(Utterance(start, at, turn_id, participant, draw(st.sampled_from(TEXTS))))
+        said.append(Utterance(start, at, turn_id, participant, draw(st.sampled_from(TEXTS)), "", ROLES[participant]))
         at += 1
     return turn_id, said
 

@@ -38,21 +38,35 @@ def rules(name: RulesName, *, weights: Path | None = None, vocabularies: Path | 
     if weights is not None:
         own = _read(weights)
         theirs.update(own)
-    languages = {
-        Path(file.name).stem: _decoded(file.read_bytes(), Vocabulary, file.name, toml=True)
-        for file in (_OURS / "vocabularies" / f"{language}.toml" for language in LANGUAGES)
-    }
-    for path in sorted(vocabularies.glob("*.toml")) if vocabularies is not None else ():
-        data = _read(path)
-        theirs.update(path.stem.encode() + b"\0" + data)
-        more = _decoded(data, Vocabulary, str(path), toml=True)
-        languages[path.stem] = languages[path.stem] | more if path.stem in languages else more
+    for path in _files(vocabularies):
+        theirs.update(path.stem.encode() + b"\0" + _read(path))
     is_ours = weights is None and vocabularies is None
     return WeightedRules(
         _decoded(own, Weights, str(weights or "overlap.json"), toml=False),
-        languages,
+        read_vocabularies(vocabularies),
         version=VERSION if is_ours else f"{VERSION}+{theirs.hexdigest()[:8]}",
     )
+
+
+def read_vocabularies(folder: Path | None = None) -> dict[str, Vocabulary]:
+    """Ours by language, with what the files of a folder add. Raises Misconfigured when one can't be read."""
+    ours = ((_OURS / "vocabularies" / f"{language}.toml") for language in LANGUAGES)
+    languages = {
+        language: _decoded(file.read_bytes(), Vocabulary, file.name, toml=True)
+        for language, file in zip(LANGUAGES, ours, strict=True)
+    }
+    for path in _files(folder):
+        more = _decoded(_read(path), Vocabulary, str(path), toml=True)
+        languages[path.stem] = languages[path.stem] | more if path.stem in languages else more
+    return languages
+
+
+def _files(folder: Path | None) -> list[Path]:
+    if folder is None:
+        return []
+    if not folder.is_dir():
+        raise Misconfigured(f"{folder}: is no folder; name one with files such as en.toml, or leave it out")
+    return sorted(folder.glob("*.toml"))
 
 
 def _read(path: Path) -> bytes:

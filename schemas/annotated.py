@@ -106,6 +106,10 @@ class AnnotatedTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     overlaps: Annotated[
         list[Overlap], Meta(description="Overlaps that start in this turn, its speaker the overlapper.")
     ] = []
+    sentiment: Annotated[
+        Annotated[float, Meta(ge=-1, le=1)] | None,
+        Meta(description="Of the text's words, -1 to 1; None when there are none, or none that are English."),
+    ] = None
     z: Annotated[
         dict[str, float],
         Meta(

@@ -105,6 +105,7 @@ class TurnRow(Features, frozen=True, kw_only=True):
     features_version: str
     overlap_ms: int
     overlaps: list[OverlapRow]
+    sentiment: float | None
     z: dict[str, float]
     rules: str
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import Struct
 
+from pipeline.dialogue.annotate import Annotation
 from pipeline.dialogue.call import (
     KEPT_MS,
     MAX_PARTICIPANTS,
@@ -24,6 +25,7 @@ from pipeline.dialogue.call import (
     summary,
 )
 from pipeline.dialogue.rules import Rules
+from pipeline.dialogue.tone import SentimentOf, no_sentiment
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
 from schemas.codec import decode, encode
 from schemas.errors import Refused
@@ -109,9 +111,10 @@ class Calls:
     `restore` what was saved, then `apply` records in the order of the partition, and `advance` the time now and then.
     """
 
-    def __init__(self, generation: int, rules: Rules) -> None:
+    def __init__(self, generation: int, rules: Rules, sentiment_of: SentimentOf = no_sentiment) -> None:
         self._generation = generation
         self._rules = rules
+        self._sentiment_of = sentiment_of
         self._calls: dict[bytes, Call] = {}
         self._due: list[tuple[int, bytes]] = []
         """A heap of when to look at a call again: the entry that says its `due`, and few that are out of date."""
@@ -274,11 +277,15 @@ class Calls:
         for identity in sorted(new | turns, key=lambda identity: call.records[identity][1]):
             record, _ = call.records[identity]
             if isinstance(record, MeasuredTurn):
-                changes.annotated.append((key, annotated_turn(call, after, record, version, self._generation)))
+                changes.annotated.append((key, self._annotated(call, after, record)))
             else:
                 changes.annotated.append((key, annotated_event(call, record, version, self._generation)))
         changes.summaries.append((key, summary(call, after, self._generation)))
         self._schedule(key, call)
+
+    def _annotated(self, call: Call, after: Annotation, turn: MeasuredTurn) -> AnnotatedTurn:
+        found = annotated_turn(call, after, turn, call.newest.version(), self._generation)
+        return msgspec.structs.replace(found, sentiment=self._sentiment_of(turn.turn))
 
     def _schedule(self, key: bytes, call: Call) -> None:
         """See to it that `advance` looks at the call in time; one entry serves however often the moment is put off."""

@@ -65,6 +65,7 @@ def turn_row(record: AnnotatedTurn) -> TurnRow:
         features_version=measured.features_version,
         overlap_ms=record.overlap_ms,
         overlaps=[_overlap(overlap) for overlap in record.overlaps],
+        sentiment=record.sentiment,
         z=record.z,
         rules=record.rules,
     )

@@ -7,10 +7,11 @@ import json
 import msgspec
 
 from pipeline.storage.rows import call_row, event_row, turn_row
-from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Evidence, Overlap, ParticipantSummary
+from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Evidence, Fault, Overlap, ParticipantSummary
 from schemas.codec import encode
 from schemas.features import Features, numeric_features
 from schemas.measured import Contour
+from schemas.rows import FaultRow
 from schemas.turn import Audio, ReceivedRoom, Word
 from tests.records import T0, measured, received_event, received_turn, unmeasured
 
@@ -52,6 +53,7 @@ TURN = AnnotatedTurn(
     rules="plain-1",
     overlap_ms=300,
     overlaps=[OVERLAP],
+    sentiment=-0.25,
     z={"level_dbfs": -1.349},
 )
 MINIMAL = AnnotatedTurn(
@@ -114,6 +116,7 @@ def test_turns_values_are_in_their_columns() -> None:
                 "evidence": [{"name": "held_words", "weight": -0.5}],
             }
         ],
+        "sentiment": -0.25,
         "z": {"level_dbfs": -1.349},
         "rules": "plain-1",
     }
@@ -132,6 +135,7 @@ def test_what_a_turn_does_not_have_is_null_and_never_zero() -> None:
         "audio_blob",
         "audio_format",
         "contour_hop_ms",
+        "sentiment",
         *Features.__struct_fields__,
     }
     assert (row.not_measured_reason, row.measured, row.z) == ("no_audio", [], {})
@@ -177,12 +181,16 @@ def test_calls_values_are_in_their_columns() -> None:
         fto_p50_ms=0.0,
         fto_p75_ms=50.0,
         fto_p95_ms=90.0,
+        agent_response_p50_ms=-20.0,
+        fault_counts={"slow_answer": 1},
+        faults=[Fault(T0 + 7, "slow_answer", "bot", "t2", 2_300)],
         participants=[ParticipantSummary("caller", "user", 1, 5, 1.0, 1, 2, 3)],
         rules="plain-1",
     )
     row = msgspec.structs.asdict(call_row(summary))
     expected = msgspec.structs.asdict(summary)
     expected |= {"opened_at": "1767225600.000", "closed_at": "1767226500.000"}
+    expected["faults"] = [FaultRow("1767225600.007", "slow_answer", "bot", "t2", 2_300)]
     assert row == expected
     later = call_row(msgspec.structs.replace(summary, started_at=T0 + 1, ended_at=T0 + 2))
     assert (later.started_at, later.ended_at) == ("1767225600.001", "1767225600.002")

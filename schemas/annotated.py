@@ -46,6 +46,8 @@ FaultKind = Literal[
     "slow_answer",
     "dead_air",
     "unanswered_turn",
+    "agent_repeats",
+    "user_repeats",
 ]
 
 

@@ -7,12 +7,14 @@ second is heard as trouble (Jefferson 1989, on the standard maximum silence); we
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 
 from pipeline.dialogue.floor import Holder
 from pipeline.dialogue.overlap import OverlapEvent, Pair
+from pipeline.dialogue.repetition import is_repetition
 from pipeline.dialogue.spurts import Voice
-from schemas.annotated import Fault
+from schemas.annotated import Fault, FaultKind
 
 SLOW_ANSWER_MS = 2_000
 DEAD_AIR_MS = 5_000
@@ -27,6 +29,12 @@ STOPPED_MS = 1_000
 
 RESUMED_MS = 500
 """Who was at the end does not go on alone after so long a pause; who was made to stop does."""
+
+
+REPEATS: Mapping[str, FaultKind] = {"agent": "agent_repeats", "user": "user_repeats"}
+
+MOST_BEFORE = 32
+"""Spurts that are looked back at: nobody says more of them in a minute."""
 
 
 def of_overlap(event: OverlapEvent, pair: Pair, voices: Mapping[str, Voice]) -> Iterator[Fault]:
@@ -53,6 +61,19 @@ def of_transfer(before: Holder, after: Holder) -> Iterator[Fault]:
         yield Fault(before.end, "unanswered_turn", before.participant, before.last_turn_id, gap_ms)
     if before.role and after.role and gap_ms >= DEAD_AIR_MS:
         yield Fault(before.end, "dead_air", after.participant, after.first_turn_id, gap_ms)
+
+
+def of_speech(voice: Voice, begin: int, end: int) -> Iterator[Fault]:
+    """The faults of one participant's spurts that start in [begin, end]: what they say again.
+
+    They depend on what the participant says up to `repetition.WITHIN_MS` before.
+    """
+    first, last = bisect_left(voice.starts, begin), bisect_right(voice.starts, end)
+    for index in range(first, last):
+        spurt = voice.spurts[index]
+        kind = REPEATS.get(spurt.utterances[0].role)
+        if kind is not None and is_repetition(spurt, voice.spurts[max(0, index - MOST_BEFORE) : index]):
+            yield Fault(spurt.start, kind, spurt.participant, spurt.utterances[0].turn_id, spurt.end - spurt.start)
 
 
 def _stopped_for(pair: Pair, voices: Mapping[str, Voice]) -> bool:

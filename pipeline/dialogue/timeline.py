@@ -15,9 +15,10 @@ from itertools import chain
 from typing import NamedTuple
 
 from pipeline.dialogue.evidence import CONTEXT_MS
-from pipeline.dialogue.faults import of_overlap, of_transfer
+from pipeline.dialogue.faults import of_overlap, of_speech, of_transfer
 from pipeline.dialogue.floor import Floor, Holder, is_embedded
 from pipeline.dialogue.overlap import OverlapEvent, Pair, pairs
+from pipeline.dialogue.repetition import WITHIN_MS
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Interval, Spurt, Utterance, Voice, spurts, total, union
 from schemas.annotated import Fault, FaultKind
@@ -134,6 +135,7 @@ class Timeline:
             joined[participant] = (first, last, new)
             for spurt in chain(old, new):
                 begin, end = min(begin, spurt.start), max(end, spurt.end)
+        self._blame(self._repetitions(joined, begin, end), -1)
         before = self._count(begin, end)
         held = self.floor.between(begin, end)
         for participant, (first, last, new) in joined.items():
@@ -141,6 +143,7 @@ class Timeline:
             if not self.voices[participant].spurts:
                 del self.voices[participant]
         after = self._count(begin, end)
+        self._blame(self._repetitions(joined, begin, end), 1)
         for neighbours, step in zip(self.floor.replace(*held, self._holders_in(begin, end)), (-1, 1), strict=True):
             self._blame(chain.from_iterable(of_transfer(*one) for one in neighbours), step)
         self.speech_ms += after.speech - before.speech
@@ -152,6 +155,11 @@ class Timeline:
                     del totals[name]
         touched = {turn_id for turn_id, _ in before.shared.items() ^ after.shared.items()}
         return touched | self._judge(begin, end)
+
+    def _repetitions(self, participants: Iterable[str], begin: int, end: int) -> list[Fault]:
+        """What the participants say again that depends on what they say in [begin, end]."""
+        voices = [self.voices[participant] for participant in participants if participant in self.voices]
+        return [fault for voice in voices for fault in of_speech(voice, begin, end + WITHIN_MS)]
 
     def _judge(self, begin: int, end: int) -> set[str]:
         """Find the overlaps anew that depend on [begin, end]; the turns in which those lie that changed."""

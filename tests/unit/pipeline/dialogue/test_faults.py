@@ -7,13 +7,14 @@ import pytest
 from pipeline.dialogue.annotate import annotate
 from pipeline.dialogue.spurts import Utterance
 from pipeline.rules import rules
-from schemas.annotated import Fault
+from schemas.annotated import Fault, FaultKind
 
 PRODUCT = rules("product")
 ROLES = {"bot": "agent", "ann": "user", "desk": "human_agent", "who": ""}
 
 CUT = "and what I wanted to ask you about the"
 WHOLE = "that is everything there is to say"
+MORE = "then let us look at your contract"
 ENTRY = "no listen that is not how it works at all"
 
 Line = tuple[str, int, int, str]
@@ -94,14 +95,53 @@ def test_users_thinking_is_dead_air_from_5_s_on(gap_ms: int, kinds: list[str]) -
 
 @pytest.mark.parametrize(("gap_ms", "kinds"), [(2_999, []), (3_000, ["unanswered_turn"])])
 def test_user_is_not_answered(gap_ms: int, kinds: list[str]) -> None:
-    found = faults(("ann", 0, 1_000, WHOLE), ("ann", 1_000 + gap_ms, 9_000, WHOLE))
+    found = faults(("ann", 0, 1_000, WHOLE), ("ann", 1_000 + gap_ms, 9_000, MORE))
     assert [fault.kind for fault in found] == kinds
     assert all(fault[2:] == ("ann", "t0", gap_ms) for fault in found)
 
 
 def test_listeners_word_in_the_silence_ends_it() -> None:
-    lines = [("ann", 0, 1_000, WHOLE), ("bot", 2_500, 2_800, "mm-hmm"), ("ann", 5_000, 9_000, WHOLE)]
+    lines = [("ann", 0, 1_000, WHOLE), ("bot", 2_500, 2_800, "mm-hmm"), ("ann", 5_000, 9_000, MORE)]
     assert faults(*lines) == []
+
+
+ASKED = "where is my parcel it should have come yesterday"
+NEARLY = "where is my parcel it should have arrived yesterday"
+OTHER = "please send it to my new address in the city"
+
+
+@pytest.mark.parametrize(("who", "kind"), [("ann", "user_repeats"), ("bot", "agent_repeats")])
+@pytest.mark.parametrize("again", [ASKED, NEARLY, "Where is my parcel? It should have come -- yesterday!"])
+def test_same_thing_again(who: str, kind: FaultKind, again: str) -> None:
+    found = faults((who, 0, 2_000, ASKED), ("desk", 2_100, 3_000, OTHER), (who, 3_200, 5_000, again))
+    assert found == [Fault(3_200, kind, who, "t2", 1_800)]
+
+
+@pytest.mark.parametrize(
+    ("who", "start", "again"),
+    [
+        ("ann", 3_200, OTHER),
+        ("ann", 3_200, "where is my parcel"),  # a part of it
+        ("ann", 60_001, ASKED),  # over a minute later
+        ("desk", 3_200, ASKED),  # said after by another
+    ],
+)
+def test_something_else_is_no_repetition(who: str, start: int, again: str) -> None:
+    found = faults(("ann", 0, 2_000, ASKED), ("desk", 2_100, start - 200, OTHER), (who, start, start + 1_000, again))
+    assert [fault for fault in found if fault.kind.endswith("_repeats")] == []
+
+
+def test_few_words_come_back_without_being_misheard() -> None:
+    assert (
+        faults(("ann", 0, 500, "yes please do"), ("desk", 600, 900, OTHER), ("ann", 1_100, 1_500, "yes please do"))
+        == []
+    )
+
+
+def test_stretches_of_one_turn_are_no_repetition() -> None:
+    """They have the text of the whole turn where its words have no times."""
+    said = [Utterance(start, start + 500, "t1", "ann", ASKED, "en", "user") for start in (0, 1_000, 2_000)]
+    assert annotate(said, PRODUCT).faults == []
 
 
 def test_turns_without_roles_have_no_faults() -> None:

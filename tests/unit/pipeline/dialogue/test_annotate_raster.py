@@ -389,6 +389,26 @@ def test_shifting_a_call_shifts_its_times_and_nothing_else(lines: list[Line], by
     }
 
 
+@given(CONVERSATIONS)
+def test_swapping_two_participants_swaps_what_is_said_of_them(lines: list[Line]) -> None:
+    """Where no two times are equal: a tie is decided by the names."""
+    swap = {"a": "b", "b": "a"}
+    apart = [
+        line._replace(start=50 * line.start + 2 * i, end=50 * line.end + 2 * i + 1) for i, line in enumerate(lines)
+    ]
+    here = annotation(apart)
+    there = annotation([line._replace(participant=swap.get(line.participant, line.participant)) for line in apart])
+    assert events(there) == sorted(
+        event._replace(
+            overlapper=swap.get(event.overlapper, event.overlapper),
+            overlapped=swap.get(event.overlapped, event.overlapped),
+        )
+        for event in events(here)
+    )
+    assert there.participants == {swap.get(who, who): said for who, said in here.participants.items()}
+    assert there.floor.offsets_ms == here.floor.offsets_ms
+
+
 @given(CONVERSATIONS, LINES)
 def test_turn_that_is_no_speech_changes_nothing(lines: list[Line], other: Line) -> None:
     before = annotation(lines)

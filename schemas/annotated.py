@@ -182,6 +182,11 @@ class CallSummary(Struct, frozen=True, kw_only=True):
         float | None, Meta(description="Floor-transfer offset from an agent to a user, median; None without any.")
     ] = None
     user_response_p95_ms: float | None = None
+    longest_monologue_ms: Annotated[
+        int,
+        Meta(description="How long one participant had the floor before another took it, at most; 0 without speech."),
+    ] = 0
+    longest_monologue_by: Annotated[str | None, Meta(description="Whose that was.")] = None
     fault_counts: Annotated[dict[FaultKind, int], Meta(description="How many there are of each; none left out.")] = {}
     faults: Annotated[list[Fault], Meta(description="In order of time; the first 200.")] = []
     participants: list[ParticipantSummary]

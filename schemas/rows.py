@@ -159,6 +159,8 @@ class CallRow(Struct, frozen=True, kw_only=True):
     agent_response_p95_ms: float | None
     user_response_p50_ms: float | None
     user_response_p95_ms: float | None
+    longest_monologue_ms: int
+    longest_monologue_by: str | None
     fault_counts: dict[FaultKind, int]
     faults: list[FaultRow]
     participants: list[ParticipantSummary]

@@ -238,6 +238,8 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
         agent_response_p95_ms=of_agent.p95,
         user_response_p50_ms=of_user.p50,
         user_response_p95_ms=of_user.p95,
+        longest_monologue_ms=floor.monologues[-1].length_ms if floor.monologues else 0,
+        longest_monologue_by=floor.monologues[-1].participant if floor.monologues else None,
         fault_counts={kind: count for kind, count in sorted(call.timeline.fault_counts.items()) if count},
         faults=call.timeline.faults[:MAX_FAULTS],
         participants=[

@@ -7,9 +7,9 @@ J. Phonetics 38.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,13 @@ class Transfer(NamedTuple):
     before: str
     after: str
     offset_ms: int
+
+
+class Monologue(NamedTuple):
+    """How long one participant has the floor before another takes it, own pauses included."""
+
+    length_ms: int
+    participant: str
 
 
 class Holder(NamedTuple):
@@ -57,6 +64,8 @@ class Floor:
     """Of all transfers, rising."""
     responses_ms: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     """The same by the roles before and after."""
+    monologues: list[Monologue] = field(default_factory=list)
+    """Rising in length."""
 
     @property
     def transfers(self) -> list[Transfer]:
@@ -86,7 +95,12 @@ class Floor:
         none any more, and those that are new."""
         before = max(first - 1, 0)
         old = list(pairwise(self.holders[before : last + 1]))
+        begin, end = self._whole_monologues(before, min(last + 1, len(self.holders)))
+        for monologue in _monologues(self.holders[begin:end]):
+            del self.monologues[bisect_left(self.monologues, monologue)]
         self.holders[first:last] = holders
+        for monologue in _monologues(self.holders[begin : end + len(holders) - (last - first)]):
+            insort(self.monologues, monologue)
         new = list(pairwise(self.holders[before : first + len(holders) + 1]))
         for one, other in old:
             if one.participant != other.participant:
@@ -100,11 +114,29 @@ class Floor:
                     insort(rising, other.start - one.end)
         return old, new
 
+    def _whole_monologues(self, begin: int, end: int) -> tuple[int, int]:
+        """The holders from `begin` to before `end`, and those beside them in the same monologues."""
+        while 0 < begin < len(self.holders) and _same(self.holders[begin - 1], self.holders[begin]):
+            begin -= 1
+        while 0 < end < len(self.holders) and _same(self.holders[end - 1], self.holders[end]):
+            end += 1
+        return begin, end
+
     def _lists(self, before: Holder, after: Holder) -> tuple[list[int], list[int]]:
         return self.offsets_ms, self.responses_ms.setdefault((before.role, after.role), [])
 
 
 Neighbours = tuple[Holder, Holder]
+
+
+def _same(one: Holder, other: Holder) -> bool:
+    return one.participant == other.participant
+
+
+def _monologues(holders: Sequence[Holder]) -> Iterator[Monologue]:
+    for participant, group in groupby(holders, key=lambda holder: holder.participant):
+        own = list(group)
+        yield Monologue(own[-1].end - own[0].start, participant)
 
 
 def _start(holder: Holder) -> int:

@@ -122,6 +122,8 @@ def call_row(record: CallSummary) -> CallRow:
         agent_response_p95_ms=record.agent_response_p95_ms,
         user_response_p50_ms=record.user_response_p50_ms,
         user_response_p95_ms=record.user_response_p95_ms,
+        longest_monologue_ms=record.longest_monologue_ms,
+        longest_monologue_by=record.longest_monologue_by,
         fault_counts=record.fault_counts,
         faults=[
             FaultRow(from_ms(one.at), one.kind, one.participant, one.turn_id, one.duration_ms) for one in record.faults

@@ -21,7 +21,9 @@ ALTER TABLE call_rows
     ADD COLUMN IF NOT EXISTS agent_response_p95_ms Nullable(Float32) AFTER agent_response_p50_ms,
     ADD COLUMN IF NOT EXISTS user_response_p50_ms Nullable(Float32) COMMENT 'floor-transfer offset from an agent to a user, median' AFTER agent_response_p95_ms,
     ADD COLUMN IF NOT EXISTS user_response_p95_ms Nullable(Float32) AFTER user_response_p50_ms,
-    ADD COLUMN IF NOT EXISTS fault_counts Map(LowCardinality(String), UInt32) COMMENT 'how many of each kind, none left out' AFTER user_response_p95_ms,
+    ADD COLUMN IF NOT EXISTS longest_monologue_ms UInt64 COMMENT 'how long one participant had the floor before another took it, at most' AFTER user_response_p95_ms,
+    ADD COLUMN IF NOT EXISTS longest_monologue_by Nullable(String) AFTER longest_monologue_ms,
+    ADD COLUMN IF NOT EXISTS fault_counts Map(LowCardinality(String), UInt32) COMMENT 'how many of each kind, none left out' AFTER longest_monologue_by,
     ADD COLUMN IF NOT EXISTS faults Array(Tuple(at DateTime64(3, 'UTC'), kind LowCardinality(String), participant String, turn_id String, duration_ms UInt32)) COMMENT 'in order of time, the first 200' AFTER fault_counts;
 
 CREATE OR REPLACE VIEW turns AS

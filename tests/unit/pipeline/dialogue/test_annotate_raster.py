@@ -186,6 +186,18 @@ class Raster:
                 transfers.append((start, one, other, start - end))
         return transfers, pauses
 
+    def monologues(self) -> list[tuple[int, str]]:
+        """How long each had the floor before another took it, rising."""
+        everyone = [(name, *run) for name, active in self.spurts.items() for run in runs(active)]
+        kept = [spurt for spurt in everyone if not any(self._lies_in(spurt, other) for other in everyone)]
+        found: list[tuple[str, int, int]] = []
+        for name, start, end in sorted(kept, key=lambda spurt: spurt[1]):
+            if found and found[-1][0] == name:
+                found[-1] = (name, found[-1][1], end)
+            else:
+                found.append((name, start, end))
+        return sorted((end - start, name) for name, start, end in found)
+
     @staticmethod
     def _lies_in(spurt: tuple[str, int, int], other: tuple[str, int, int]) -> bool:
         if spurt[0] == other[0] or spurt[1] < other[1] or spurt[2] > other[2]:
@@ -257,6 +269,7 @@ def test_annotation_is_that_of_the_raster(lines: list[Line]) -> None:
         raster.overlap_ms,
     )
     assert (found.floor.transfers, found.floor.pauses_ms) == raster.floor()
+    assert found.floor.monologues == raster.monologues()
     assert found.silence_ms == raster.duration_ms - raster.speech_ms
     assert found.overlap_ratio == (raster.overlap_ms / raster.speech_ms if raster.speech_ms else None)
     assert (found.interruptions, found.backchannels) == (
@@ -382,8 +395,9 @@ def test_shifting_a_call_shifts_its_times_and_nothing_else(lines: list[Line], by
     assert events(there) == [event._replace(start=event.start + by, end=event.end + by) for event in events(here)]
     assert there.floor.transfers == [turn._replace(at=turn.at + by) for turn in here.floor.transfers]
     assert there.floor.pauses_ms == here.floor.pauses_ms
-    nowhere = Floor()
-    assert there._replace(turns={}, overlaps=[], floor=nowhere) == here._replace(turns={}, overlaps=[], floor=nowhere)
+    assert there.faults == [fault._replace(at=fault.at + by) for fault in here.faults]
+    bare = {"turns": {}, "overlaps": [], "faults": [], "floor": Floor()}
+    assert there._asdict() | bare == here._asdict() | bare
     assert {turn_id: turn.overlap_ms for turn_id, turn in there.turns.items()} == {
         turn_id: turn.overlap_ms for turn_id, turn in here.turns.items()
     }

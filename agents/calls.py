@@ -17,7 +17,7 @@ from agents.dead_letters import dead_letter
 from agents.delivery import Progress, Record, check_received_at
 from pipeline import metrics
 from pipeline.dialogue.calls import Calls, Changes
-from pipeline.dialogue.tone import sentiment_of
+from pipeline.dialogue.tone import tone
 from pipeline.kafka.client import producer, reader
 from pipeline.kafka.partition import read_newest
 from pipeline.kafka.send import Outgoing, send_all
@@ -48,7 +48,7 @@ class CallsStage:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._rules = rules(settings.dialogue_rules, vocabularies=settings.dialogue_vocabularies)
-        self._sentiment_of = sentiment_of(read_vocabularies(settings.dialogue_vocabularies))
+        self._tone = tone(read_vocabularies(settings.dialogue_vocabularies))
         self._producer = producer(settings, client_id="mise-voice-calls", linger_ms=0)
         self._reader = reader(settings, client_id="mise-voice-calls-state")
         self._epoch = 0
@@ -131,7 +131,7 @@ class CallsStage:
             started = time.perf_counter()
             saved = await read_newest(self._reader, CALL_STATE.name, sorted(missing))
             for partition, state in saved.items():
-                calls = self._calls[partition] = Calls(self._settings.generation, self._rules, self._sentiment_of)
+                calls = self._calls[partition] = Calls(self._settings.generation, self._rules, self._tone)
                 calls.restore(state.items())
             log.info(
                 "calls_restored",

@@ -18,7 +18,9 @@ from pipeline.dialogue.annotate import annotate
 from pipeline.dialogue.calls import Calls
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance, utterances
-from pipeline.rules import rules
+from pipeline.dialogue.timeline import Timeline
+from pipeline.dialogue.tone import tone
+from pipeline.rules import read_vocabularies, rules
 from schemas.annotated import RulesName
 from schemas.identity import Position
 from schemas.measured import MeasuredTurn
@@ -58,7 +60,30 @@ def measure_dialogue() -> list[Measurement]:
                 name=f"memory of a call of {length:,}", value=bytes_each / 1024, unit="KiB/turn", how="tracemalloc"
             ),
         ]
+    found.append(
+        Measurement(
+            name="one more turn of 2,000 that follow without a pause, and are listened to",
+            value=_one_more_of_a_monologue(2_000, rules("product")),
+            unit="ms",
+            how="the timeline alone",
+        )
+    )
     return found
+
+
+def _one_more_of_a_monologue(length: int, chosen: Rules) -> float:
+    """CPU time [ms] of the latest turns of a speaker without a pause, each with a listener's word in it."""
+    timeline = Timeline(chosen)
+    before = 0.0
+    for number in range(length):
+        if number == length - LATEST:
+            before = time.process_time()
+        at = 4_000 * number
+        said = Utterance(at, at + 3_900, f"said-{number}", "agent", "so what I wanted to say is the")
+        heard = Utterance(at + 2_000, at + 2_400, f"heard-{number}", "caller", "mm-hmm")
+        timeline.update({said.turn_id: [said]})
+        timeline.update({heard.turn_id: [heard]})
+    return 1000 * (time.process_time() - before) / LATEST / 2
 
 
 def _received(count: int) -> list[MeasuredTurn]:
@@ -104,7 +129,7 @@ def _one_more(call: Sequence[MeasuredTurn], chosen: Rules) -> tuple[float, float
     """CPU time [ms] of each of the latest turns, and memory of the call [bytes a turn]."""
     tracemalloc.start()
     kept = [msgspec.json.decode(msgspec.json.encode(turn), type=MeasuredTurn) for turn in call]
-    calls = Calls(1, chosen)
+    calls = Calls(1, chosen, tone(read_vocabularies()))
     calls.apply([(Position(1, offset), turn) for offset, turn in enumerate(kept[:-LATEST])])
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

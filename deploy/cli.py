@@ -285,6 +285,8 @@ def dialogue(
     from pipeline.rules import rules as rules_of  # noqa: PLC0415
 
     settings = Settings.from_environment()
+    if weights is not None and rules is RulesOption.PLAIN:
+        raise typer.BadParameter("the plain rules weigh nothing; leave it out", param_hint="--weights")
     name = settings.dialogue_rules if rules is None else rules.value
     chosen = rules_of(name, weights=weights, vocabularies=settings.dialogue_vocabularies)
     try:

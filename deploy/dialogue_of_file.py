@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Context, Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +31,18 @@ FARTHEST_S = Decimal(10**12)
 """Some 30,000 years: a time beyond is unreadable."""
 
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
-"""Times are decimal, as they are written: in binary 1.0005 is less."""
+def _decimal(text: str) -> Decimal:
+    """The number as it is written, in binary 1.0005 is less; what no decimal holds is none."""
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return Decimal("nan")
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_decimal)
+
+_EXACT = Context(prec=400)
+"""Digits enough for any time that somebody writes down."""
 
 
 class SeveralCalls(Refused):
@@ -104,6 +114,8 @@ class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     yield_ms: int | None
     spoken_share: float | UnsetType = UNSET
     confidence: float | UnsetType = UNSET
+    p_interruption: float | UnsetType = UNSET
+    p_backchannel: float | UnsetType = UNSET
     basis: OverlapBasis | UnsetType = UNSET
     evidence: list[EvidenceOfFile] | UnsetType = UNSET
 
@@ -154,14 +166,15 @@ def read_call(path: Path, rules: Rules, call_id: str | None = None) -> CallOfFil
     is_rttm = path.suffix.lower() == ".rttm"
     lines, rejected = _rttm(data) if is_rttm else _jsonl(data)
     found = list(dict.fromkeys(line.call_id for line in lines if line.call_id is not None))
-    if call_id is None:
-        if len(found) > 1:
-            raise SeveralCalls(f"{path}: {len(found)} calls; choose one with --call: {', '.join(found)}")
-        call_id = found[0] if found else path.stem
-    elif call_id not in found:
-        raise Refused(f"{path}: has no call {call_id!r}; it has {', '.join(found) or 'none with an id'}")
-    else:
-        lines = [line for line in lines if line.call_id == call_id]
+    if call_id is None and len(found) > 1:
+        raise SeveralCalls(f"{path}: {len(found)} calls; choose one with --call: {', '.join(found)}")
+    the_one = found[0] if len(found) == 1 else None if found else path.stem
+    call_id = call_id or the_one
+    assert call_id is not None  # noqa: S101 - there is one, or it was chosen
+    if call_id not in (*found, the_one):
+        raise Refused(f"{path}: has no call {call_id!r}; it has {', '.join(found) or path.stem}")
+    # Lines without an id belong to the one call of the file.
+    lines = [line for line in lines if line.call_id == call_id or (line.call_id is None and call_id == the_one)]
     spoken = _utterances(lines)
     zero_ms = 0 if is_rttm else min((utterance.start for utterance in spoken), default=0)
     return CallOfFile(call_id, zero_ms, len(spoken), rejected, annotate(spoken, rules), rules.version)
@@ -214,12 +227,15 @@ def dialogue_of(call: CallOfFile) -> DialogueOfFile:
 
 def _overlap(event: OverlapEvent, zero_ms: int) -> Overlap:
     found = _plainly(event, zero_ms)
-    if event.confidence is None or event.basis is None:
+    probabilities = (event.confidence, event.p_interruption, event.p_backchannel)
+    if None in probabilities or event.basis is None:
         return found
     return msgspec.structs.replace(
         found,
         spoken_share=event.spoken_share,
         confidence=event.confidence,
+        p_interruption=event.p_interruption,
+        p_backchannel=event.p_backchannel,
         basis=event.basis,
         evidence=[EvidenceOfFile(*one) for one in event.evidence],
     )
@@ -265,15 +281,15 @@ def _rttm(data: bytes) -> tuple[list[Line], int]:
     """The SPEAKER lines, and how many could not be read. Source: NIST, RT-09 evaluation plan, appendix A."""
     lines: list[Line] = []
     rejected = 0
-    for text in data.decode("utf-8-sig", errors="replace").splitlines():
-        fields = text.split()
+    for text in data.decode("utf-8-sig", errors="replace").split("\n"):
+        fields = _FIELD.findall(text)
         if not fields or fields[0] != "SPEAKER":
             continue
         try:
             _, call_id, _, onset, duration, _, _, speaker = fields[:RTTM_FIELDS]
             start, length = _seconds(onset), _seconds(duration)
             _require(min(start, length) >= 0, "begins before the file, or has a negative length")
-            lines.append(Line(call_id, None, speaker, _ms(start), _ms(start + length), ""))
+            lines.append(Line(call_id, None, speaker, _ms(start), _ms(_EXACT.add(start, length)), ""))
         except (Refused, ValueError):
             rejected += 1
     return lines, rejected
@@ -298,7 +314,7 @@ def _turn(found: object) -> Line:
     if not isinstance(found, dict):
         raise Refused("not an object")
     participant = found.get("participant") or found.get("role")
-    if not isinstance(participant, str):
+    if not isinstance(participant, str) or not participant:
         raise Refused("no participant", field="participant")
     start, end = _instant_ms(found.get("started_at")), _instant_ms(found.get("ended_at"))
     _require(start <= end, "ends before it starts")
@@ -317,7 +333,7 @@ def _turn(found: object) -> Line:
 
 def _identity(found: Mapping[str, object], name: str) -> str | None:
     value = found.get(name)
-    return None if value is None else value if isinstance(value, str) else str(value)
+    return None if value in (None, "") else value if isinstance(value, str) else str(value)
 
 
 def _instant_ms(value: object) -> int:
@@ -338,15 +354,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _seconds(text: str) -> Decimal:
     _require(_NUMBER.fullmatch(text) is not None, "no number")
-    return _near(Decimal(text))
+    return _near(_decimal(text))
 
 
+_FIELD = re.compile(r"[^ \t\r\f\v]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def _near(seconds: Decimal) -> Decimal:
     # Before arithmetic: 1e999999999 has a billion digits.
-    _require(-FARTHEST_S < seconds < FARTHEST_S, "out of time")
+    _require(seconds.is_finite() and -FARTHEST_S < seconds < FARTHEST_S, "out of time")
     return seconds
 
 
@@ -357,4 +374,4 @@ def _require(is_so: bool, what_else: str) -> None:
 
 def _ms(seconds: Decimal) -> int:
     """Whole ms, half up."""
-    return int((seconds * 1000 + Decimal("0.5")).to_integral_value(ROUND_FLOOR))
+    return int(_EXACT.add(_EXACT.multiply(seconds, Decimal(1000)), Decimal("0.5")).to_integral_value(ROUND_FLOOR))

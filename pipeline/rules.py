@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from codecs import BOM_UTF8
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from pipeline.dialogue.rules import PlainRules, Rules, WeightedRules, Weights
-from pipeline.dialogue.vocabulary import Vocabulary
+from pipeline.dialogue.vocabulary import PHRASES, Vocabulary, spoken
 from schemas.annotated import RulesName
 from schemas.errors import Misconfigured
 
@@ -56,9 +58,27 @@ def read_vocabularies(folder: Path | None = None) -> dict[str, Vocabulary]:
         for language, file in zip(LANGUAGES, ours, strict=True)
     }
     for path in _files(folder):
-        more = _decoded(_read(path), Vocabulary, str(path), toml=True)
+        if not _LANGUAGE.fullmatch(path.stem):
+            raise Misconfigured(f"{path}: is named after no language; name it by a primary subtag, such as pt.toml")
+        more = _checked(_decoded(_read(path).removeprefix(BOM_UTF8), Vocabulary, str(path), toml=True), path)
         languages[path.stem] = languages[path.stem] | more if path.stem in languages else more
     return languages
+
+
+_LANGUAGE = re.compile("[a-z]{2,8}")
+
+
+def _checked(vocabulary: Vocabulary, path: Path) -> Vocabulary:
+    """Raises Misconfigured for what no turn's words could ever be."""
+    for name, words in msgspec.structs.asdict(vocabulary).items():
+        for word in sorted(words):
+            said = spoken(word)
+            if not said or " ".join(said) != word or (len(said) > 1 and name not in PHRASES):
+                raise Misconfigured(
+                    f"{path}: {name} has {word!r}; words are in lower case, without punctuation around them, and "
+                    f"several only in {' and '.join(PHRASES)}"
+                )
+    return vocabulary
 
 
 def _files(folder: Path | None) -> list[Path]:

@@ -51,6 +51,17 @@ FaultKind = Literal[
 ]
 
 
+FrustrationSign = Literal[
+    "raised_voice",
+    "faster_speech",
+    "negative_words",
+    "repeats",
+    "interrupts",
+    "kept_waiting",
+    "not_understood",
+]
+
+
 class Fault(NamedTuple):
     """What went wrong between agent and user. Definitions: docs/dialogue.md.
 
@@ -80,12 +91,16 @@ class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     ]
     spoken_share: Annotated[
         Annotated[float, Meta(ge=0, le=1)] | None,
-        Meta(description="Share of the overlapped's speech that was over at the overlapper's start."),
+        Meta(description="Share of the overlapped's turn, from pause to pause, that was over at that start."),
     ] = None
     confidence: Annotated[
         Annotated[float, Meta(ge=0, le=1)] | None,
         Meta(description="Probability of the class; None by the plain rules."),
     ] = None
+    p_interruption: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None, Meta(description="Probability that it is one, whatever its class.")
+    ] = None
+    p_backchannel: Annotated[Annotated[float, Meta(ge=0, le=1)] | None, Meta(description="The same.")] = None
     basis: Annotated[
         OverlapBasis | None,
         Meta(description="Whether the words were known or times had to do; None by the plain rules."),
@@ -112,6 +127,14 @@ class AnnotatedTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
         Annotated[float, Meta(ge=-1, le=1)] | None,
         Meta(description="Of the text's words, -1 to 1; None when there are none, or none that are English."),
     ] = None
+    frustration: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="Of a user at this turn, 0 to 1; None for others. What it is and is not: docs/dialogue.md."),
+    ] = None
+    frustration_signs: Annotated[
+        dict[FrustrationSign, float],
+        Meta(description="What each sign adds to the load of this turn; those of 0 left out."),
+    ] = {}
     z: Annotated[
         dict[str, float],
         Meta(
@@ -187,6 +210,10 @@ class CallSummary(Struct, frozen=True, kw_only=True):
         Meta(description="How long one participant had the floor before another took it, at most; 0 without speech."),
     ] = 0
     longest_monologue_by: Annotated[str | None, Meta(description="Whose that was.")] = None
+    frustration_max: Annotated[
+        float | None, Meta(description="The greatest of any user's turn; None without users.")
+    ] = None
+    frustration_end: Annotated[float | None, Meta(description="At the last user's turn; None without users.")] = None
     fault_counts: Annotated[dict[FaultKind, int], Meta(description="How many there are of each; none left out.")] = {}
     faults: Annotated[list[Fault], Meta(description="In order of time; the first 200.")] = []
     participants: list[ParticipantSummary]

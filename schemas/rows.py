@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from schemas.annotated import CallState, FaultKind, OverlapBasis, OverlapClass, OverlapKind, ParticipantSummary
+from schemas.annotated import (
+    CallState,
+    FaultKind,
+    FrustrationSign,
+    OverlapBasis,
+    OverlapClass,
+    OverlapKind,
+    ParticipantSummary,
+)
 from schemas.event import EventType
 from schemas.features import Features
 from schemas.measured import NotMeasuredReason
@@ -62,6 +70,8 @@ class OverlapRow(Struct, frozen=True, rename={"class_": "class"}):
     yield_ms: int | None
     spoken_share: float | None
     confidence: float | None
+    p_interruption: float | None
+    p_backchannel: float | None
     basis: OverlapBasis | None
     evidence: list[EvidenceRow]
 
@@ -106,6 +116,8 @@ class TurnRow(Features, frozen=True, kw_only=True):
     overlap_ms: int
     overlaps: list[OverlapRow]
     sentiment: float | None
+    frustration: float | None
+    frustration_signs: dict[FrustrationSign, float]
     z: dict[str, float]
     rules: str
 
@@ -161,6 +173,8 @@ class CallRow(Struct, frozen=True, kw_only=True):
     user_response_p95_ms: float | None
     longest_monologue_ms: int
     longest_monologue_by: str | None
+    frustration_max: float | None
+    frustration_end: float | None
     fault_counts: dict[FaultKind, int]
     faults: list[FaultRow]
     participants: list[ParticipantSummary]

@@ -65,7 +65,7 @@ def decode(data: bytes, audio: Audio, *, longest_s: float) -> Sound:
     if not data:
         raise NotMeasured("empty", "there are no bytes")
     if audio.format == "mp3":
-        data = data[_id3_bytes(data) :]
+        data = _without_id3(data)
     layout: dict[str, object] = {}
     if audio.format in _RAW:
         # Raw samples have no header that could be wrong, but declared they are by somebody.
@@ -189,13 +189,15 @@ def _mp3_says_its_length(data: bytes) -> bool:
     return any(name in data[:40] for name in (b"Xing", b"Info", b"VBRI"))
 
 
-def _id3_bytes(data: bytes) -> int:
-    """Bytes of the tags that an MP3 may begin with (ID3v2.4, 3.1): a length has seven bits in each of four bytes."""
+def _without_id3(data: bytes) -> bytes:
+    """An MP3 without the tags that it may begin with (ID3v2.4, 3): a length has seven bits in each of four bytes."""
     at = 0
     while data.startswith(b"ID3", at):
         length = zip(data[at + 6 : at + 10], (21, 14, 7, 0), strict=False)
-        at += 10 + sum((byte & 0x7F) << shift for byte, shift in length)
-    return at
+        has_footer = data[at + 3 : at + 4] == b"\x04" and data[at + 5 : at + 6] >= b"\x10" and data[at + 5] & 0x10
+        at += 10 + sum((byte & 0x7F) << shift for byte, shift in length) + (10 if has_footer else 0)
+    # What pads a tag is zero.
+    return data[at:].lstrip(b"\0") if at else data
 
 
 def _little(data: bytes) -> int:

@@ -5,16 +5,18 @@ Records may come in any order, doubled, late or revised; whatever the order, the
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
 from pipeline.dialogue.annotate import Annotation, annotation
 from pipeline.dialogue.baseline import Baselines
 from pipeline.dialogue.floor import quantiles
+from pipeline.dialogue.frustration import Courses, Place, Told
 from pipeline.dialogue.overlap import OverlapEvent
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance, utterances
 from pipeline.dialogue.timeline import NO_OVERLAP, Timeline
+from pipeline.dialogue.tone import Tone
 from schemas.annotated import (
     AnnotatedEvent,
     AnnotatedTurn,
@@ -45,8 +47,7 @@ SHARE_DECIMALS = 3
 BEGINNING = Position(0, 0)
 
 MAX_PARTICIPANTS = 256
-"""Overlaps grow with the square of those who speak at once: one turn among so many of them costs 0.2 s, and 7 s when
-each of them pauses 28 times meanwhile."""
+"""One turn among so many who all speak at once costs 0.5 s, and 11 s when each of them pauses 28 times meanwhile."""
 
 MAX_OVERLAPS = 500
 """Overlaps written with a turn, the first ones: with ids of 256 bytes 0.6 MB at most, which a record has room for.
@@ -82,6 +83,7 @@ class Call:
 
     opened_at : epoch ms at which the first record to come was received; never changes.
     closed : whether the closed summary has been emitted for the records as they are.
+    has_rows_of_other_rules : whether its turns were annotated by other rules; then all are again, when a record comes.
     newest : position of the newest record in the set. due : when `Calls.advance` looks at the call next [epoch ms].
     changed : the turns of which the latest `annotate` says something else than the one before.
     talkers : by participant. started_at, ended_at : of the first and the last turn [epoch ms], None without turns.
@@ -91,8 +93,10 @@ class Call:
     call_id: str
     opened_at: int
     rules: Rules
+    tone: Tone
     records: dict[RecordId, tuple[Measured, Position]] = field(default_factory=dict)
     closed: bool = False
+    has_rows_of_other_rules: bool = False
     annotation: Annotation | None = None
     newest: Position = BEGINNING
     due: int | None = None
@@ -102,10 +106,14 @@ class Call:
     started_at: int | None = None
     ended_at: int | None = None
     timeline: Timeline = field(init=False)
+    courses: Courses = field(default_factory=Courses)
     _received_ms: int = 0
     _ended_by: set[RecordId] = field(default_factory=set)
     _pending: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
     """Where the turns speak that came since the latest `annotate`."""
+    _agents: list[Place] = field(default_factory=list)
+    """Agents' turns, in order."""
+    _tally_is_stale: bool = False
 
     def __post_init__(self) -> None:
         self.timeline = Timeline(self.rules)
@@ -133,16 +141,24 @@ class Call:
                 self._ended_by.discard(identity)
         else:
             self.baselines.put(record)
+            self.courses.put(record.turn)
             self._pending[record.turn.turn_id] = utterances(record)
-            if known is None:
-                self._tally(record.turn)
-            else:
-                self._tally_again()
+            # What a replaced turn gave can't be taken back from a minimum: the next `annotate` counts again.
+            self._tally_is_stale |= known is not None
+            self._tally(record.turn)
         return True
 
     def annotate(self) -> Annotation:
         """Annotation of the set as it is now; also kept in `annotation`, and every z in `baselines`."""
+        if self._tally_is_stale:
+            self._tally_again()
         changed = self.timeline.update(self._pending) | self.baselines.update()
+        for turn_id in changed:
+            self.courses.mark(turn_id)
+        for fault in self.timeline.moved:
+            self.courses.mark(fault.turn_id)
+            self.courses.mark_after((fault.at, ""))
+        changed |= self.courses.update(self._told)
         self.changed = {("turn", turn_id) for turn_id in changed}
         self._pending = {}
         self.annotation = annotation(self.timeline)
@@ -157,18 +173,55 @@ class Call:
         self.ended_at = turn.ended_at if self.ended_at is None else max(self.ended_at, turn.ended_at)
         # A participant's role is that of its latest turn; the tie-break makes it a function of the set.
         latest = (turn.started_at, turn.turn_id)
+        if turn.role == "agent":
+            insort(self._agents, latest)
         talker = self.talkers.setdefault(turn.participant, Talker(0, latest, turn.role))
         talker.turns += 1
         if latest >= talker.latest:
             talker.latest, talker.role = latest, turn.role
 
     def _tally_again(self) -> None:
-        """After a turn was replaced: what it gave can't be taken back from a minimum."""
+        self._tally_is_stale = False
         self.talkers = {}
+        self._agents = []
         self.started_at = self.ended_at = None
         for record, _ in self.records.values():
             if isinstance(record, MeasuredTurn):
                 self._tally(record.turn)
+
+    def _told(self, turn_id: str, before: Place) -> Told:
+        """What is said of a user's turn for its frustration."""
+        turn = self._turn(turn_id)
+        faults = self.timeline.faults
+        waited_ms = max(
+            (
+                fault.duration_ms
+                for fault in faults[bisect_left(faults, (before[0] + 1,)) : bisect_left(faults, (turn.started_at + 1,))]
+                if fault.kind in ("slow_answer", "unanswered_turn")
+            ),
+            default=0,
+        )
+        own = faults[bisect_left(faults, (turn.started_at,)) : bisect_left(faults, (turn.ended_at + 1,))]
+        overlaps = self.timeline.turns.get(turn_id, NO_OVERLAP).overlaps
+        agents = self._agents[bisect_left(self._agents, before) : bisect_left(self._agents, (turn.started_at, turn_id))]
+        return Told(
+            z=self.baselines.z(turn_id),
+            sentiment=self.tone.sentiment(turn),
+            repeats=any(fault.kind == "user_repeats" and fault.turn_id == turn_id for fault in own),
+            interruption=max((_certainty(event) for event in overlaps if event.class_ == "interruption"), default=0.0),
+            waited_ms=waited_ms,
+            not_understood=any(self.tone.not_understood(self._turn(agent)) for _, agent in agents),
+        )
+
+    def _turn(self, turn_id: str) -> ReceivedTurn:
+        record, _ = self.records["turn", turn_id]
+        assert isinstance(record, MeasuredTurn)  # noqa: S101 - by its identity
+        return record.turn
+
+
+def _certainty(event: OverlapEvent) -> float:
+    """Of its class; the plain rules are sure of theirs."""
+    return 1.0 if event.confidence is None else event.confidence
 
 
 def annotated_turn(
@@ -176,6 +229,7 @@ def annotated_turn(
 ) -> AnnotatedTurn:
     """The turn with what the call says of it."""
     said = annotation.turns.get(turn.turn.turn_id, NO_OVERLAP)
+    course = call.courses.found.get(turn.turn.turn_id)
     return AnnotatedTurn(
         workspace=call.workspace,
         generation=generation,
@@ -185,6 +239,9 @@ def annotated_turn(
         rules=call.rules.version,
         overlap_ms=said.overlap_ms,
         overlaps=[_overlap(event) for event in said.overlaps[:MAX_OVERLAPS]],
+        sentiment=call.tone.sentiment(turn.turn),
+        frustration=None if course is None else course.value,
+        frustration_signs={} if course is None else dict(course.signs),
         z=call.baselines.z(turn.turn.turn_id),
     )
 
@@ -240,6 +297,8 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
         user_response_p95_ms=of_user.p95,
         longest_monologue_ms=floor.monologues[-1].length_ms if floor.monologues else 0,
         longest_monologue_by=floor.monologues[-1].participant if floor.monologues else None,
+        frustration_max=max((one.value for one in call.courses.found.values()), default=None),
+        frustration_end=call.courses.at_end(),
         fault_counts={kind: count for kind, count in sorted(call.timeline.fault_counts.items()) if count},
         faults=call.timeline.faults[:MAX_FAULTS],
         participants=[
@@ -270,7 +329,13 @@ def _overlap(event: OverlapEvent) -> Overlap:
         floor_taken=event.floor_taken,
         yield_ms=event.yield_ms,
         spoken_share=round(event.spoken_share, SHARE_DECIMALS),
-        confidence=None if event.confidence is None else round(event.confidence, SHARE_DECIMALS),
+        confidence=_rounded(event.confidence),
+        p_interruption=_rounded(event.p_interruption),
+        p_backchannel=_rounded(event.p_backchannel),
         basis=event.basis,
         evidence=list(event.evidence),
     )
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, SHARE_DECIMALS)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import Struct
 
-from pipeline.dialogue.annotate import Annotation
 from pipeline.dialogue.call import (
     KEPT_MS,
     MAX_PARTICIPANTS,
@@ -25,7 +24,7 @@ from pipeline.dialogue.call import (
     summary,
 )
 from pipeline.dialogue.rules import Rules
-from pipeline.dialogue.tone import SentimentOf, no_sentiment
+from pipeline.dialogue.tone import NO_TONE, Tone
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
 from schemas.codec import decode, encode
 from schemas.errors import Refused
@@ -51,12 +50,13 @@ class StoredRecord(Struct, frozen=True, kw_only=True, tag_field="state", tag="re
 
 
 class StoredCall(Struct, frozen=True, kw_only=True, tag_field="state", tag="call"):
-    """A call as such, while its records are kept."""
+    """A call as such, while its records are kept. rules : by which its rows were made."""
 
     workspace: str
     call_id: str
     opened_at: int
     closed: bool = False
+    rules: str = ""
 
 
 class StoredGone(Struct, frozen=True, kw_only=True, tag_field="state", tag="gone"):
@@ -111,10 +111,10 @@ class Calls:
     `restore` what was saved, then `apply` records in the order of the partition, and `advance` the time now and then.
     """
 
-    def __init__(self, generation: int, rules: Rules, sentiment_of: SentimentOf = no_sentiment) -> None:
+    def __init__(self, generation: int, rules: Rules, tone: Tone = NO_TONE) -> None:
         self._generation = generation
         self._rules = rules
-        self._sentiment_of = sentiment_of
+        self._tone = tone
         self._calls: dict[bytes, Call] = {}
         self._due: list[tuple[int, bytes]] = []
         """A heap of when to look at a call again: the entry that says its `due`, and few that are out of date."""
@@ -150,9 +150,10 @@ class Calls:
             if isinstance(stored, StoredGone):
                 self._remember(key, stored.gone_at)
             else:
-                self._calls[key] = Call(
-                    stored.workspace, stored.call_id, stored.opened_at, self._rules, closed=stored.closed
+                restored = self._calls[key] = Call(
+                    stored.workspace, stored.call_id, stored.opened_at, self._rules, self._tone, closed=stored.closed
                 )
+                restored.has_rows_of_other_rules = stored.rules != self._rules.version
         for state_key, stored in records:
             origin = source(stored.record)
             call = self._calls.get(record_key(origin.workspace, origin.call_id))
@@ -194,7 +195,7 @@ class Calls:
             if call.annotation is None and key not in touched:
                 call.annotate()
             if call.add(record, position):
-                if position <= self._sent_to:
+                if position <= self._sent_to or call.has_rows_of_other_rules:
                     call.annotation = None
                 touched.setdefault(key, set()).add(record_id(record))
                 if call.closed:
@@ -257,7 +258,9 @@ class Calls:
                 reason="call_expired",
             )
         if call is None:
-            call = self._calls[key] = Call(origin.workspace, origin.call_id, received_ms(record), self._rules)
+            call = self._calls[key] = Call(
+                origin.workspace, origin.call_id, received_ms(record), self._rules, self._tone
+            )
             changes.state.append((_head_key(key), _stored_call(call)))
         if not call.takes(record):
             raise Refused(
@@ -277,15 +280,14 @@ class Calls:
         for identity in sorted(new | turns, key=lambda identity: call.records[identity][1]):
             record, _ = call.records[identity]
             if isinstance(record, MeasuredTurn):
-                changes.annotated.append((key, self._annotated(call, after, record)))
+                changes.annotated.append((key, annotated_turn(call, after, record, version, self._generation)))
             else:
                 changes.annotated.append((key, annotated_event(call, record, version, self._generation)))
         changes.summaries.append((key, summary(call, after, self._generation)))
+        if call.has_rows_of_other_rules:
+            call.has_rows_of_other_rules = False
+            changes.state.append((_head_key(key), _stored_call(call)))
         self._schedule(key, call)
-
-    def _annotated(self, call: Call, after: Annotation, turn: MeasuredTurn) -> AnnotatedTurn:
-        found = annotated_turn(call, after, turn, call.newest.version(), self._generation)
-        return msgspec.structs.replace(found, sentiment=self._sentiment_of(turn.turn))
 
     def _schedule(self, key: bytes, call: Call) -> None:
         """See to it that `advance` looks at the call in time; one entry serves however often the moment is put off."""
@@ -295,6 +297,9 @@ class Calls:
             heapq.heappush(self._due, (moment, key))
 
     def _close(self, key: bytes, call: Call, changes: Changes) -> None:
+        if call.has_rows_of_other_rules:
+            call.annotation = None
+            self._annotate(key, set(), changes)
         call.closed = True
         changes.summaries.append((key, summary(call, call.annotation or call.annotate(), self._generation)))
         changes.state.append((_head_key(key), _stored_call(call)))
@@ -340,5 +345,11 @@ def _stored(call: Call, record: Measured, position: Position) -> bytes:
 
 def _stored_call(call: Call) -> bytes:
     return encode(
-        StoredCall(workspace=call.workspace, call_id=call.call_id, opened_at=call.opened_at, closed=call.closed)
+        StoredCall(
+            workspace=call.workspace,
+            call_id=call.call_id,
+            opened_at=call.opened_at,
+            closed=call.closed,
+            rules=call.rules.version,
+        )
     )

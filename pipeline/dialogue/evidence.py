@@ -1,8 +1,8 @@
 """What speaks for and against an overlap's classes: named numbers, from its times and from the words around it.
 
 Throughout: the *entry* is the overlapper's turn that comes in at `start`, and *held* the turn of the overlapped that it
-comes into. Nothing is looked at that lies more than CONTEXT_MS after the start, so that what is said later does not
-move a judgement: what goes on beyond counts as ending there.
+comes into. No time is looked at that lies more than CONTEXT_MS after the start, so that what is said later does not
+move a judgement: what goes on beyond counts as ending there. Of these two turns, the words are looked at as a whole.
 
 Which of these make up the rules was found on labelled conversations (docs/decisions/0010).
 """
@@ -10,10 +10,11 @@ Which of these make up the rules was found on labelled conversations (docs/decis
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from math import copysign, log1p
 
 from pipeline.dialogue.overlap import Pair
-from pipeline.dialogue.spurts import Spurt, Utterance, Voice
+from pipeline.dialogue.spurts import Spurt, Voice
 from pipeline.dialogue.vocabulary import Vocabulary, spoken
 
 CONTEXT_MS = 10_000
@@ -63,8 +64,8 @@ FROM_WORDS: dict[str, str] = {
     "later_worded_entry": "1 when a later entry into the held turn is more than a listener's words",
 }
 
-VocabularyOf = Callable[[str, Sequence[str]], Vocabulary]
-"""Of a declared language, or when it is not known of the one that most of the words are of."""
+VocabularyOf = Callable[[str, Sequence[str]], Vocabulary | None]
+"""Of a declared language, or when none is declared of the one that most of the words are of; None for another one."""
 
 
 def evidence(pair: Pair, voices: Mapping[str, Voice], vocabulary_of: VocabularyOf) -> tuple[dict[str, float], bool]:
@@ -73,17 +74,15 @@ def evidence(pair: Pair, voices: Mapping[str, Voice], vocabulary_of: VocabularyO
     Costs the spurts within the context, and a look at each participant.
     """
     start, horizon = pair.start, pair.start + CONTEXT_MS
-    entry, _ = _turn(pair.overlapper, 0)
+    entry, held = pair.overlapper.utterances[0], pair.overlapped.held(start)
     others = voices[pair.overlapped.participant]
     at = others.begun(pair.overlapped.start)
-    held, is_chained = _turn(pair.overlapped, pair.overlapped.index_at(start))
     stop, overlapped_end, overlapper_end = (
         min(end, horizon) for end in (held.end, pair.overlapped.end, pair.overlapper.end)
     )
     resumes = min(others.starts[at + 1], horizon) if at + 1 < len(others.starts) else horizon
     silent_from = others.spurts[at - 1].end if at else start - CONTEXT_MS
     pause_ms = pair.overlapped.start - silent_from if silent_from > start - CONTEXT_MS else CONTEXT_MS
-    later = list(_later(voices, pair, stop))
     own = voices[pair.overlapper.participant]
     found = {
         "entry_embedded": float(overlapper_end - stop < -AT_ONCE_MS),
@@ -91,21 +90,23 @@ def evidence(pair: Pair, voices: Mapping[str, Voice], vocabulary_of: VocabularyO
         "entry_speech_after_3s": _log(_speech_ms(own, start, start + NEAR_MS)),
         "entry_speech_before_3s": _log(_speech_ms(own, start - NEAR_MS, start)),
         "held_before_4s": float(start - held.start < BRIEF_MS),
-        "held_chained": float(is_chained),
+        "held_chained": float(held.end < pair.overlapped.end and held.end <= horizon),
         "held_goes_on": _log(max(stop - start, 0)),
         "held_pause_before": _log(pause_ms),
         "held_so_far": _log(min(start - held.start, CONTEXT_MS)),
         "held_speech_after": _speech_ms(others, stop, horizon) / 1000,
         "held_stops_at_once": float(stop - start < AT_ONCE_MS),
-        "later_entry": float(bool(later)),
+        "later_entry": float(any(True for _ in _later(voices, pair, stop))),
         "resumes_2s_after_entry": float(resumes - overlapper_end > STAYS_SILENT_MS),
         "solo_500": float(min(overlapper_end, resumes) - overlapped_end > ALONE_MS),
     }
-    said, heard = spoken(entry.text), spoken(held.text)
+    said, heard = spoken(entry.words), spoken(held.words)
     if not said or not heard:
         return found, False
     both = said + heard
     ours, theirs = vocabulary_of(entry.language, both), vocabulary_of(held.language, both)
+    if ours is None or theirs is None:
+        return found, False
     # What is said past the horizon is not known to end there.
     last, before = (heard[-1], heard[-2] if len(heard) > 1 else "") if held.end <= horizon else ("", "")
     is_preface = theirs.is_preface(heard)
@@ -115,7 +116,7 @@ def evidence(pair: Pair, voices: Mapping[str, Voice], vocabulary_of: VocabularyO
         "entry_backchannel_share": ours.backchannels(said) / len(said),
         "entry_first_acknowledge": float(said[0] in ours.acknowledgements),
         "entry_first_news": float(said[0] in ours.news),
-        "entry_incomplete": float(ours.is_function_word(said[-1])),
+        "entry_incomplete": float(entry.end <= horizon and ours.is_function_word(said[-1])),
         "held_all_backchannel": float(theirs.is_backchannel(heard)),
         "held_all_preface": float(is_preface),
         "held_ends_conjunction": float(last in theirs.conjunctions),
@@ -124,35 +125,22 @@ def evidence(pair: Pair, voices: Mapping[str, Voice], vocabulary_of: VocabularyO
         "held_ends_function_before": float(theirs.is_function_word(before)),
         "held_ends_pronoun": float(last in theirs.pronouns),
         "held_words": log1p(len(heard)),
-        "later_worded_entry": float(any(not _is_backchannel(one, ours) for one in later)),
+        "later_worded_entry": float(any(not _is_backchannel(one, ours) for one in _later(voices, pair, stop))),
     }, True
 
 
 def _is_backchannel(spurt: Spurt, vocabulary: Vocabulary) -> bool:
-    turn, _ = _turn(spurt, 0)
-    return vocabulary.is_backchannel(spoken(turn.text))
+    return _is_listeners(vocabulary, spoken(spurt.utterances[0].words))
+
+
+@lru_cache(4096)
+def _is_listeners(vocabulary: Vocabulary, said: tuple[str, ...]) -> bool:
+    return vocabulary.is_backchannel(said)
 
 
 def _log(ms: float) -> float:
     """Sign and logarithm of a time: of 100 ms 0.7, of 1 s 2.4, of 10 s 4.6."""
     return copysign(log1p(abs(ms) / 100), ms)
-
-
-def _turn(spurt: Spurt, index: int) -> tuple[Utterance, bool]:
-    """The turn of the spurt's utterance `index`, its neighbouring stretches joined; whether others follow it there."""
-    stretches = spurt.utterances
-    turn_id = stretches[index].turn_id
-    first, last = index, index + 1
-    while first and stretches[first - 1].turn_id == turn_id:
-        first -= 1
-    while last < len(stretches) and stretches[last].turn_id == turn_id:
-        last += 1
-    if last - first == 1:
-        return stretches[index], last < len(stretches)
-    own = stretches[first:last]
-    # Stretches of a turn whose words have no times have one text: it counts once.
-    text = " ".join(dict.fromkeys(one.text for one in own if one.text))
-    return own[0]._replace(end=max(one.end for one in own), text=text or None), last < len(stretches)
 
 
 def _speech_ms(voice: Voice, begin: int, end: int) -> int:

@@ -39,7 +39,7 @@ MOST_BEFORE = 32
 
 def of_overlap(event: OverlapEvent, pair: Pair, voices: Mapping[str, Voice]) -> Iterator[Fault]:
     """The faults of an overlap; they depend on no more than its class does."""
-    held = pair.overlapped.at(pair.start)
+    held = pair.overlapped.held(pair.start)
     roles = pair.overlapper.utterances[0].role, held.role
     if roles == ("agent", "user") and event.class_ == "interruption":
         yield Fault(event.start, "agent_spoke_over_user", event.overlapper, event.turn_id, event.duration_ms)

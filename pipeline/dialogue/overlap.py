@@ -11,6 +11,10 @@ from schemas.annotated import Evidence, Fault, OverlapBasis, OverlapClass, Overl
 FLOOR_TAKEN_MS = 500
 """The overlapper has the floor when it goes on alone for this long; a choice of ours."""
 
+MOST_AT_ONCE = 16
+"""Voices that one who comes in is held against: pairs grow with the square of those who speak at once, and nobody hears
+so many."""
+
 
 class Pair(NamedTuple):
     """Two spurts that share [start, end), in ms."""
@@ -26,8 +30,8 @@ class Pair(NamedTuple):
 class OverlapEvent(NamedTuple):
     """A pair with its class. Sorted by its first fields: start, end, overlapper, overlapped.
 
-    turn_id : of the overlapper's turn in which the overlap starts. spoken_share : of the overlapped's spurt, what was
-    over when the overlapper came in, 0 to 1. The rest as `rules.Judgement`.
+    turn_id : of the overlapper's turn in which the overlap starts. spoken_share : of the overlapped's turn, from pause
+    to pause, what was over when the overlapper came in, 0 to 1. The rest as `rules.Judgement`.
     """
 
     start: int
@@ -40,6 +44,8 @@ class OverlapEvent(NamedTuple):
     turn_id: str
     spoken_share: float
     confidence: float | None
+    p_interruption: float | None
+    p_backchannel: float | None
     basis: OverlapBasis | None
     evidence: tuple[Evidence, ...]
     faults: tuple[Fault, ...] = ()
@@ -55,7 +61,7 @@ class OverlapEvent(NamedTuple):
 
 
 def pairs(voices: Mapping[str, Voice], begin: int, end: int) -> Iterator[Pair]:
-    """Every pair whose overlap starts in [begin, end].
+    """Every pair whose overlap starts in [begin, end]; where more than MOST_AT_ONCE speak, those with the latest ones.
 
     n log n in the spurts of that stretch plus the number of pairs.
     """
@@ -64,17 +70,17 @@ def pairs(voices: Mapping[str, Voice], begin: int, end: int) -> Iterator[Pair]:
         first, last = voice.between(begin, end)
         near += voice.spurts[first:last]
     active: list[Spurt] = []
-    for spurt in sorted(near, key=_start):
+    for spurt in sorted(near, key=_order):
         active = [earlier for earlier in active if earlier.end > spurt.start]
         if spurt.start >= begin:
-            for earlier in active:
-                if earlier.participant != spurt.participant:
-                    yield _pair(earlier, spurt, voices)
+            others = [earlier for earlier in active if earlier.participant != spurt.participant]
+            for earlier in others[-MOST_AT_ONCE:]:
+                yield _pair(earlier, spurt, voices)
         active.append(spurt)
 
 
-def _start(spurt: Spurt) -> int:
-    return spurt.start
+def _order(spurt: Spurt) -> tuple[int, int, str]:
+    return spurt.start, spurt.end, spurt.participant
 
 
 def _roles(one: Spurt, other: Spurt) -> tuple[Spurt, Spurt]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import exp
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 
+import msgspec
 from msgspec import Struct
 
 from pipeline.dialogue.evidence import FROM_TIMES, FROM_WORDS, evidence
@@ -40,11 +41,13 @@ LEAST_WEIGHT = 0.1
 
 
 class Judgement(NamedTuple):
-    """confidence : the probability of the class. basis : what was known. evidence : the weightiest first. Of the plain
-    rules there are none."""
+    """confidence : the probability of the class; beside it those of the two that the model knows. basis : what was
+    known. evidence : the weightiest first. Of the plain rules there are none."""
 
     class_: OverlapClass
     confidence: float | None = None
+    p_interruption: float | None = None
+    p_backchannel: float | None = None
     basis: OverlapBasis | None = None
     evidence: tuple[Evidence, ...] = ()
 
@@ -89,6 +92,9 @@ def _words_allow(spurt: Spurt) -> bool:
 
 
 Judged = Literal["interruption", "backchannel"]
+JUDGED: Final = dict.fromkeys(get_args(Judged)).keys()
+
+GREATEST_WEIGHT: Final = 1_000.0
 
 
 class Weight(Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,14 +129,21 @@ class Weights(Struct, frozen=True, forbid_unknown_fields=True):
         for basis, names in known.items():
             if basis not in self.models:
                 raise Misconfigured(f"weights: no model for {basis}; the file has {', '.join(self.models) or 'none'}")
-            if wrong := self.models[basis].weights.keys() - names:
+            model = self.models[basis]
+            if wrong := model.weights.keys() - names:
                 raise Misconfigured(f"weights: the model for {basis} weighs {', '.join(sorted(wrong))}: no evidence")
+            if model.bias.keys() != JUDGED or model.offset.keys() != JUDGED:
+                raise Misconfigured(f"weights: the model for {basis} needs bias and offset of {' and '.join(JUDGED)}")
+            numbers = [*model.bias.values(), *model.offset.values()]
+            numbers += [number for one in model.weights.values() for number in msgspec.structs.astuple(one)]
+            if max(abs(number) for number in numbers) > GREATEST_WEIGHT:
+                raise Misconfigured(f"weights: the model for {basis} has one over {GREATEST_WEIGHT:g}: no log odds")
 
 
 class WeightedRules:
     """The product's rules.
 
-    vocabularies : by language, the primary subtag. Where a turn declares none of them, the one that most of the words
+    vocabularies : by language, the primary subtag. Where a turn declares no language, the one that most of the words
     belong to is taken, of equal ones the first.
     """
 
@@ -141,13 +154,13 @@ class WeightedRules:
         self._vocabularies = vocabularies
         self._all_words = [(vocabulary, vocabulary.words) for vocabulary in vocabularies.values()]
 
-    def vocabulary_of(self, language: str, words: Sequence[str]) -> Vocabulary:
-        """The vocabulary of a declared language, else the one that most of the words belong to."""
-        declared = self._vocabularies.get(language)
-        if declared is not None:
-            return declared
-        found, _ = max(self._all_words, key=lambda one: sum(word in one[1] for word in words))
-        return found
+    def vocabulary_of(self, language: str, words: Sequence[str]) -> Vocabulary | None:
+        """That of a declared language, else the one that most of the words belong to; None when there is none."""
+        if language:
+            return self._vocabularies.get(language)
+        hits = [sum(word in known for word in words) for _, known in self._all_words]
+        most = max(hits)
+        return self._all_words[hits.index(most)][0] if most else None
 
     def judge(self, pair: Pair, voices: Mapping[str, Voice]) -> Judgement:
         """The likeliest class by the evidence; where it is neither, what the times say, or `undecided`."""
@@ -160,15 +173,20 @@ class WeightedRules:
             if value:
                 interruption += weight.interruption * value
                 backchannel += weight.backchannel * value
-        odds = exp(interruption), exp(backchannel)
-        whole = 1 + odds[0] + odds[1]
+        # Against the greatest of them: no weights are too large.
+        greatest = max(0.0, interruption, backchannel)
+        odds = exp(interruption - greatest), exp(backchannel - greatest), exp(-greatest)
+        p_interruption, p_backchannel, p_neither = (one / sum(odds) for one in odds)
         for_interruption = interruption + model.offset["interruption"]
         for_backchannel = backchannel + model.offset["backchannel"]
         likelier: Judged = "interruption" if for_interruption >= for_backchannel else "backchannel"
         if max(for_interruption, for_backchannel) > 0:
-            confidence = odds[0 if likelier == "interruption" else 1] / whole
-            return Judgement(likelier, confidence, basis, _weightiest(model, found, likelier, 1))
-        return Judgement(_neither(pair), 1 / whole, basis, _weightiest(model, found, likelier, -1))
+            class_: OverlapClass = likelier
+            confidence, sign = p_interruption if likelier == "interruption" else p_backchannel, 1
+        else:
+            class_, confidence, sign = _neither(pair), p_neither, -1
+        weightiest = _weightiest(model, found, likelier, sign)
+        return Judgement(class_, confidence, p_interruption, p_backchannel, basis, weightiest)
 
 
 def _neither(pair: Pair) -> OverlapClass:

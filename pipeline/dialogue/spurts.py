@@ -28,7 +28,7 @@ class Utterance(NamedTuple):
     """A stretch in which a turn speaks, the whole of it or a part.
 
     text : None when the words are unknown. language : primary subtag, in lower case; "" when it is not declared. role :
-    "" when it is not known.
+    "" when it is not known. parts : how many stretches of its turn `text` is of, when nobody knows what is in which.
     """
 
     start: int
@@ -38,6 +38,12 @@ class Utterance(NamedTuple):
     text: str | None
     language: str = ""
     role: str = ""
+    parts: int = 1
+
+    @property
+    def words(self) -> str | None:
+        """What is said in this stretch; None where that is not known."""
+        return self.text if self.parts == 1 else None
 
 
 class Spurt(NamedTuple):
@@ -48,17 +54,26 @@ class Spurt(NamedTuple):
     participant: str
     utterances: tuple[Utterance, ...]
 
-    def at(self, at: int) -> Utterance:
-        """The last utterance that has begun at `at`."""
-        return self.utterances[self.index_at(at)]
+    def held(self, at: int) -> Utterance:
+        """The utterance that runs at `at`: of several the one begun last; where none does, the one that ended last."""
+        begun = bisect_right(self.utterances, at, key=_start)
+        near = self.utterances[max(0, begun - MOST_AT_ONCE) : begun]
+        for utterance in reversed(near):
+            if utterance.end > at:
+                return utterance
+        return max(near, key=_end)
 
-    def index_at(self, at: int) -> int:
-        """Which one that is."""
-        return bisect_right(self.utterances, at, key=_start) - 1
+
+MOST_AT_ONCE = 64
+"""Own turns on top of one another that are looked through for the one that runs."""
 
 
 def _start(utterance: Utterance) -> int:
     return utterance.start
+
+
+def _end(utterance: Utterance) -> int:
+    return utterance.end
 
 
 def speech(
@@ -98,7 +113,8 @@ def utterances(measured: MeasuredTurn) -> tuple[Utterance, ...]:
     if not active:
         return () if whole.text is None else (whole,)
     found = (_speech(turn, start, end, text) for (start, end), text in zip(active, _texts(turn, active), strict=True))
-    return tuple(utterance for utterance in found if utterance is not None)
+    parts = 1 if turn.words else len(active)
+    return tuple(utterance._replace(parts=parts) for utterance in found if utterance is not None)
 
 
 def _speech(turn: ReceivedTurn, start: int, end: int, text: str) -> Utterance | None:

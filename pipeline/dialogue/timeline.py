@@ -3,7 +3,7 @@
 Whatever the order in which turns are put in, taken out and replaced, the same turns give the same timeline. A change is
 worked off in a window: the spurts that it makes anew are cut out and put back, and what is counted over that stretch is
 counted before and after. Overlaps whose start lies within `CONTEXT_MS` of it are judged again, for no judgement looks
-further.
+further; and those of spurts that are near it, for how these end is a fact of theirs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pipeline.dialogue.evidence import CONTEXT_MS
 from pipeline.dialogue.faults import of_overlap, of_speech, of_transfer
 from pipeline.dialogue.floor import Floor, Holder, is_embedded
-from pipeline.dialogue.overlap import OverlapEvent, Pair, pairs
+from pipeline.dialogue.overlap import FLOOR_TAKEN_MS, OverlapEvent, Pair, pairs
 from pipeline.dialogue.repetition import WITHIN_MS
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Interval, Spurt, Utterance, Voice, spurts, total, union
@@ -48,8 +48,8 @@ class Timeline:
     """The speech of a call. rules : what classes its overlaps.
 
     overlaps : the events, sorted. turns : what is said of each turn that speaks. own_ms : activity, by participant.
-    voices : spurts, by participant. faults : in order of time. made, received, backchannels : overlaps of a class, by
-    overlapper, overlapped, overlapper.
+    voices : spurts, by participant. faults : in order of time. moved : those that the latest update put or took. made,
+    received, backchannels : overlaps of a class, by overlapper, overlapped, overlapper.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -67,6 +67,7 @@ class Timeline:
         self.backchannels: Counter[str] = Counter()
         self.faults: list[Fault] = []
         self.fault_counts: Counter[FaultKind] = Counter()
+        self.moved: set[Fault] = set()
 
     @property
     def duration_ms(self) -> int:
@@ -82,6 +83,7 @@ class Timeline:
         changes : turn_id -> where it speaks, nowhere to take it out. Returns the turns of which something else is said
         than before, those that do not speak any more left out.
         """
+        self.moved = set()
         out: list[Utterance] = []
         into: list[Utterance] = []
         for turn_id, found in changes.items():
@@ -124,27 +126,30 @@ class Timeline:
         """Take utterances out and put others in; the turns that this may have changed."""
         changed = Counter(out)
         joined: dict[str, tuple[int, int, list[Spurt]]] = {}
+        said: dict[str, tuple[int, int]] = {}
         begin = min(utterance.start for utterance in chain(out, into))
         end = max(utterance.end for utterance in chain(out, into))
         for participant in {utterance.participant for utterance in chain(out, into)}:
             voice = self.voices.setdefault(participant, Voice())
             first, last = voice.between(begin - PAUSE_MS, end + PAUSE_MS)
-            old = voice.spurts[first:last]
-            kept = [one for spurt in old for one in spurt.utterances if not changed[one]]
+            kept = [one for spurt in voice.spurts[first:last] for one in spurt.utterances if not changed[one]]
             new = spurts(kept + [one for one in into if one.participant == participant])
-            joined[participant] = (first, last, new)
-            for spurt in chain(old, new):
-                begin, end = min(begin, spurt.start), max(end, spurt.end)
-        self._blame(self._repetitions(joined, begin, end), -1)
+            joined[participant] = first, last, new
+            starts = [*voice.starts[first:last], *(spurt.start for spurt in new)]
+            said[participant] = min(starts), max(starts)
+        touched = self._touching(begin, end)
+        self._blame(self._repetitions(said), -1)
         before = self._count(begin, end)
-        held = self.floor.between(begin, end)
+        held = self.floor.between(begin - PAUSE_MS, end + PAUSE_MS)
         for participant, (first, last, new) in joined.items():
             self.voices[participant].replace(first, last, new)
+        self._blame(self._repetitions(said), 1)
+        for participant in joined:
             if not self.voices[participant].spurts:
                 del self.voices[participant]
         after = self._count(begin, end)
-        self._blame(self._repetitions(joined, begin, end), 1)
-        for neighbours, step in zip(self.floor.replace(*held, self._holders_in(begin, end)), (-1, 1), strict=True):
+        holders = self._holders_in(begin - PAUSE_MS, end + PAUSE_MS)
+        for neighbours, step in zip(self.floor.replace(*held, holders), (-1, 1), strict=True):
             self._blame(chain.from_iterable(of_transfer(*one) for one in neighbours), step)
         self.speech_ms += after.speech - before.speech
         self.overlap_ms += after.overlap - before.overlap
@@ -153,23 +158,36 @@ class Timeline:
                 totals[name] += now[name] - then[name]
                 if not totals[name]:
                     del totals[name]
-        touched = {turn_id for turn_id, _ in before.shared.items() ^ after.shared.items()}
-        return touched | self._judge(begin, end)
+        moved = {turn_id for turn_id, _ in before.shared.items() ^ after.shared.items()}
+        return moved | self._judge(begin, end, touched | self._touching(begin, end))
 
-    def _repetitions(self, participants: Iterable[str], begin: int, end: int) -> list[Fault]:
-        """What the participants say again that depends on what they say in [begin, end]."""
-        voices = [self.voices[participant] for participant in participants if participant in self.voices]
-        return [fault for voice in voices for fault in of_speech(voice, begin, end + WITHIN_MS)]
+    def _repetitions(self, ranges: Mapping[str, tuple[int, int]]) -> list[Fault]:
+        """What participants say again that depends on the spurts of theirs that start in a range."""
+        return [
+            fault
+            for participant, (begin, end) in ranges.items()
+            for fault in of_speech(self.voices[participant], begin, end + WITHIN_MS)
+        ]
 
-    def _judge(self, begin: int, end: int) -> set[str]:
-        """Find the overlaps anew that depend on [begin, end]; the turns in which those lie that changed."""
-        earliest = begin
+    def _touching(self, begin: int, end: int) -> set[int]:
+        """Where the spurts start that are near [begin, end]: how they end, and who has the floor then, may change.
+
+        An overlap of two of them starts where the later one does, which may be long before.
+        """
+        found: set[int] = set()
         for voice in self.voices.values():
-            # Whether somebody takes the floor is seen at the end of a spurt, which may have begun long before.
-            first, last = voice.between(begin, end)
-            if first < last:
-                earliest = min(earliest, voice.starts[first])
-        begin, end = min(earliest, begin - CONTEXT_MS), end + CONTEXT_MS
+            first, last = voice.between(begin - FLOOR_TAKEN_MS, end + FLOOR_TAKEN_MS)
+            found.update(voice.starts[first:last])
+        return found
+
+    def _judge(self, begin: int, end: int, starts: Iterable[int]) -> set[str]:
+        """Find the overlaps anew that start in the context of [begin, end], or at one of `starts`; the turns in which
+        those lie that changed."""
+        begin, end = begin - CONTEXT_MS, end + CONTEXT_MS
+        stretches = [(begin, end), *((start, start) for start in starts if not begin <= start <= end)]
+        return set(chain.from_iterable(self._judge_those_starting_in(*stretch) for stretch in stretches))
+
+    def _judge_those_starting_in(self, begin: int, end: int) -> set[str]:
         first, last = bisect_left(self.overlaps, (begin,)), bisect_left(self.overlaps, (end + 1,))
         old = self.overlaps[first:last]
         new = sorted(self._event(pair) for pair in pairs(self.voices, begin, end))
@@ -188,6 +206,7 @@ class Timeline:
     def _event(self, pair: Pair) -> OverlapEvent:
         judged = self._rules.judge(pair, self.voices)
         overlapped = pair.overlapped
+        held = overlapped.held(pair.start)
         event = OverlapEvent(
             start=pair.start,
             end=pair.end,
@@ -197,8 +216,10 @@ class Timeline:
             class_=judged.class_,
             floor_taken=pair.floor_taken,
             turn_id=pair.overlapper.utterances[0].turn_id,
-            spoken_share=(pair.start - overlapped.start) / (overlapped.end - overlapped.start),
+            spoken_share=min(1.0, (pair.start - held.start) / (held.end - held.start)),
             confidence=judged.confidence,
+            p_interruption=judged.p_interruption,
+            p_backchannel=judged.p_backchannel,
             basis=judged.basis,
             evidence=judged.evidence,
         )
@@ -212,6 +233,7 @@ class Timeline:
             else:
                 del self.faults[bisect_left(self.faults, fault)]
             self.fault_counts[fault.kind] += step
+            self.moved.add(fault)
 
     def _count(self, begin: int, end: int) -> _Counted:
         """Speech and overlap in [begin, end)."""

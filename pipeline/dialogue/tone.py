@@ -8,8 +8,8 @@ it is worth on speech: docs/decisions/0011.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Final
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
 
 from vader import SentimentIntensityAnalyzer
 
@@ -24,17 +24,27 @@ MOST_CHARACTERS: Final = 10_000
 
 DECIMALS: Final = 3
 
-SentimentOf = Callable[[ReceivedTurn], float | None]
+
+class Tone(NamedTuple):
+    """What a turn's words say of how it is meant.
+
+    sentiment : -1 to 1; None when it has no words or they are not English. not_understood : whether it says that its
+    speaker did not understand.
+    """
+
+    sentiment: Callable[[ReceivedTurn], float | None]
+    not_understood: Callable[[ReceivedTurn], bool]
 
 
-def sentiment_of(vocabularies: Mapping[str, Vocabulary]) -> SentimentOf:
-    """The function that gives a turn's sentiment, -1 to 1; None when it has no words or they are not English.
+def tone(vocabularies: Mapping[str, Vocabulary]) -> Tone:
+    """The tone by the words of these vocabularies.
 
     vocabularies : by language. Where a turn declares no language, it is English when more of its words are of the
     English vocabulary than of any other: German "die" is no death.
     """
     english = vocabularies[LANGUAGE].words
     others = [vocabulary.words for language, vocabulary in vocabularies.items() if language != LANGUAGE]
+    cues = [f" {cue} " for vocabulary in vocabularies.values() for cue in vocabulary.misunderstandings]
 
     def is_english(turn: ReceivedTurn) -> bool:
         if turn.language:
@@ -44,16 +54,22 @@ def sentiment_of(vocabularies: Mapping[str, Vocabulary]) -> SentimentOf:
 
     def sentiment(turn: ReceivedTurn) -> float | None:
         text = without_tags(turn.text[:MOST_CHARACTERS])
-        if not text.strip() or not is_english(turn):
-            return None
-        return round(float(_analyzer().polarity_scores(text)["compound"]), DECIMALS)
+        return _score(text) if text.strip() and is_english(turn) else None
 
-    return sentiment
+    def not_understood(turn: ReceivedTurn) -> bool:
+        said = f" {' '.join(spoken(turn.text))} "
+        return any(cue in said for cue in cues)
+
+    return Tone(sentiment, not_understood)
 
 
-def no_sentiment(turn: ReceivedTurn) -> float | None:  # noqa: ARG001
-    """Of no turn is it told."""
-    return None
+NO_TONE: Final = Tone(lambda turn: None, lambda turn: False)  # noqa: ARG005
+"""Tells nothing of any turn."""
+
+
+@lru_cache(1024)
+def _score(text: str) -> float:
+    return round(float(_analyzer().polarity_scores(text)["compound"]), DECIMALS)
 
 
 @cache

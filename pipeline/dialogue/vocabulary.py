@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
@@ -14,7 +16,11 @@ from pipeline.dialogue.lexicon import without_tags
 ENDS_CHARACTERS = 600
 """Of a longer text only so much of its beginning and of its end is looked at."""
 
-_EDGE = ".,;:!?\"'()~…<>{}[]"
+PHRASES = ("phrases", "misunderstandings")
+"""Lists of several words each."""
+
+_EDGES = re.compile(r"^[^\w]+|[^\w-]+$")
+_PLAIN = str.maketrans({"_": None, "’": "'", "‘": "'"})
 
 
 class Vocabulary(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -32,6 +38,9 @@ class Vocabulary(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     pronouns: Annotated[frozenset[str], Meta(description="And auxiliaries.")] = frozenset()
     fillers: Annotated[frozenset[str], Meta(description="um")] = frozenset()
     markers: Annotated[frozenset[str], Meta(description="What turns begin with: but, well.")] = frozenset()
+    misunderstandings: Annotated[
+        frozenset[str], Meta(description="What an agent says that did not understand: say that again.")
+    ] = frozenset()
 
     def __or__(self, other: Vocabulary) -> Vocabulary:
         """The words of both."""
@@ -39,8 +48,8 @@ class Vocabulary(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
     @property
     def words(self) -> frozenset[str]:
-        """All of them, those of the phrases left out."""
-        lists = (getattr(self, name) for name in self.__struct_fields__ if name != "phrases")
+        """All of them, phrases left out."""
+        lists = (getattr(self, name) for name in self.__struct_fields__ if name not in PHRASES)
         return frozenset(chain.from_iterable(lists))
 
     def is_function_word(self, word: str) -> bool:
@@ -87,5 +96,6 @@ def spoken(text: str | None) -> tuple[str, ...]:
 
 @lru_cache(4096)
 def _spoken(text: str) -> tuple[str, ...]:
-    tokens = (token.strip(_EDGE) for token in without_tags(text).lower().replace("_", "").split())
+    plain = unicodedata.normalize("NFC", without_tags(text)).lower().translate(_PLAIN)
+    tokens = (_EDGES.sub("", token) for token in plain.split())
     return tuple(token for token in tokens if token and not token.endswith("-"))

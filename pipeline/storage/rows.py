@@ -66,6 +66,8 @@ def turn_row(record: AnnotatedTurn) -> TurnRow:
         overlap_ms=record.overlap_ms,
         overlaps=[_overlap(overlap) for overlap in record.overlaps],
         sentiment=record.sentiment,
+        frustration=record.frustration,
+        frustration_signs=record.frustration_signs,
         z=record.z,
         rules=record.rules,
     )
@@ -124,6 +126,8 @@ def call_row(record: CallSummary) -> CallRow:
         user_response_p95_ms=record.user_response_p95_ms,
         longest_monologue_ms=record.longest_monologue_ms,
         longest_monologue_by=record.longest_monologue_by,
+        frustration_max=record.frustration_max,
+        frustration_end=record.frustration_end,
         fault_counts=record.fault_counts,
         faults=[
             FaultRow(from_ms(one.at), one.kind, one.participant, one.turn_id, one.duration_ms) for one in record.faults
@@ -144,6 +148,8 @@ def _overlap(overlap: Overlap) -> OverlapRow:
         yield_ms=overlap.yield_ms,
         spoken_share=overlap.spoken_share,
         confidence=overlap.confidence,
+        p_interruption=overlap.p_interruption,
+        p_backchannel=overlap.p_backchannel,
         basis=overlap.basis,
         evidence=[EvidenceRow(*one) for one in overlap.evidence],
     )

@@ -7,7 +7,7 @@
 -- `faults`, make the other views of 0001 anew.
 
 ALTER TABLE turn_rows
-    MODIFY COLUMN overlaps Array(Tuple(overlapped String, started_at DateTime64(3, 'UTC'), duration_ms UInt32, kind LowCardinality(String), class LowCardinality(String), floor_taken Bool, yield_ms Nullable(UInt32), spoken_share Nullable(Float32), confidence Nullable(Float32), basis LowCardinality(Nullable(String)), evidence Array(Tuple(name LowCardinality(String), weight Float32)))) COMMENT 'those that start in this turn, its participant the overlapper';
+    MODIFY COLUMN overlaps Array(Tuple(overlapped String, started_at DateTime64(3, 'UTC'), duration_ms UInt32, kind LowCardinality(String), class LowCardinality(String), floor_taken Bool, yield_ms Nullable(UInt32), spoken_share Nullable(Float32), confidence Nullable(Float32), p_interruption Nullable(Float32), p_backchannel Nullable(Float32), basis LowCardinality(Nullable(String)), evidence Array(Tuple(name LowCardinality(String), weight Float32)))) COMMENT 'those that start in this turn, its participant the overlapper';
 
 ALTER TABLE call_rows
     ADD COLUMN IF NOT EXISTS transfers UInt32 COMMENT 'how often the floor went from one participant to another' AFTER backchannels,
@@ -66,6 +66,8 @@ SELECT
     overlap.yield_ms AS yield_ms,
     overlap.spoken_share AS spoken_share,
     overlap.confidence AS confidence,
+    overlap.p_interruption AS p_interruption,
+    overlap.p_backchannel AS p_backchannel,
     overlap.basis AS basis,
     overlap.evidence AS evidence,
     rules

@@ -110,6 +110,7 @@ def test_call_is_printed_as_the_page_says(tmp_path: Path) -> None:
         ("1.0005", "1.0015", 1001, 1002),
         ("1.00049999", "2", 1000, 2000),
         ("-0.0005", "1", 0, 1000),
+        ("0.00049999999999999999999999999999999999999999", "1", 0, 1000),
         ("1e0", "2e0", 1000, 2000),
         ('"1970-01-01T00:00:01.0005Z"', "2", 1001, 2000),
         ('"1970-01-01 01:00:01+01:00"', '"1970-01-01T00:00:02"', 1000, 2000),
@@ -140,6 +141,9 @@ def test_times_are_whole_ms_half_up_in_any_form(
         '{"started_at": 1, "ended_at": 2}',
         line(1, 2, None),
         line(1, 2, ""),
+        '{"participant": "", "role": "", "started_at": 1, "ended_at": 2}',
+        '{"role": "", "started_at": 1, "ended_at": 2}',
+        '{"participant": "a", "started_at": 1, "ended_at": 1e99999999999999999999}',
         line(1, 2, 7),
         line(2, 1),
         line(None, 1),
@@ -195,6 +199,16 @@ def test_last_valid_line_of_a_turn_wins_and_what_has_no_id_is_its_own(tmp_path: 
     assert [said.speech_s for said in found.participants] == [3, 5]
 
 
+def test_number_that_no_decimal_holds_in_an_unknown_field_is_fine(tmp_path: Path) -> None:
+    text = '{"participant": "a", "started_at": 0, "ended_at": 1, "x": 1e99999999999999999999}'
+    assert of(tmp_path, text).turns == 1
+
+
+def test_empty_ids_are_none(tmp_path: Path) -> None:
+    found = of(tmp_path, line(0, 1, turn_id="", call_id=""), line(2, 3, turn_id=""))
+    assert (found.turns, found.call_id) == (2, "call")
+
+
 def test_what_is_no_speech_counts_for_nothing(tmp_path: Path) -> None:
     found = of(
         tmp_path,
@@ -232,6 +246,7 @@ def test_rttm_has_its_own_clock(tmp_path: Path) -> None:
         "SPEAKER meeting 1 nan 1 <NA> <NA> ann",
         "SPEAKER meeting 1 1_0 1 <NA> <NA> ann",
         "SPEAKER meeting 1 1 1e999999999 <NA> <NA> ann",
+        "SPEAKER meeting 1 1 1e99999999999999999999 <NA> <NA> ann",
         "SPEAKER meeting 1 1 1",
     ],
 )
@@ -245,6 +260,9 @@ def test_call_is_chosen_among_several(tmp_path: Path) -> None:
     with pytest.raises(SeveralCalls, match="2 calls; choose one with --call: one, two"):
         of(tmp_path, *lines)
     assert of(tmp_path, *lines, call_id="two").duration_s == 2
+    one_call = lines[0], lines[2]
+    assert of(tmp_path, *one_call, call_id="one") == of(tmp_path, *one_call)
+    assert of(tmp_path, lines[2], call_id="call").duration_s == 4  # named after its file
     with pytest.raises(Refused, match="no call 'three'; it has one, two"):
         of(tmp_path, *lines, call_id="three")
 

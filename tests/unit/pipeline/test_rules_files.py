@@ -10,7 +10,7 @@ import pytest
 from pipeline.dialogue.annotate import annotate
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance
-from pipeline.rules import LANGUAGES, VERSION, rules
+from pipeline.rules import LANGUAGES, VERSION, _checked, read_vocabularies, rules
 from schemas.errors import Misconfigured
 
 
@@ -46,6 +46,41 @@ def test_vocabulary_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "en.toml").write_text(text, encoding="latin-1")
     with pytest.raises(Misconfigured, match=r"en\.toml"):
         rules("product", vocabularies=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'phrases = [""]',
+        'acknowledgements = ["Roger"]',
+        'acknowledgements = ["fair enough"]',
+        'acknowledgements = ["roger!"]',
+        'phrases = ["fair  enough"]',
+    ],
+)
+def test_word_that_no_turn_could_have_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "en.toml").write_text(text)
+    with pytest.raises(Misconfigured, match="words are in lower case"):
+        rules("product", vocabularies=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["EN.toml", "pt-BR.toml", "x.toml"])
+def test_file_named_after_no_language_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('acknowledgements = ["certo"]')
+    with pytest.raises(Misconfigured, match="named after no language"):
+        rules("product", vocabularies=tmp_path)
+
+
+def test_folder_that_is_none_is_refused_and_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="is no folder"):
+        rules("product", vocabularies=tmp_path / "none")
+    (tmp_path / "en.toml").write_bytes(b"\xef\xbb\xbf" + b'acknowledgements = ["roger"]')
+    assert class_of(rules("product", vocabularies=tmp_path), "roger", "en") == "backchannel"
+
+
+def test_our_words_are_such_as_turns_have() -> None:
+    for language, vocabulary in read_vocabularies().items():
+        _checked(vocabulary, Path(language))
 
 
 def test_weights_of_a_file_are_taken_and_rows_tell(tmp_path: Path) -> None:

@@ -313,7 +313,15 @@ def test_mp3_that_ends_early_is_truncated(rate: int, mode: str, capfd: pytest.Ca
     capfd.readouterr()  # the decoder complains on standard error
 
 
-@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\x02\x01" + bytes(257)])
+TAGS = [
+    b"",
+    b"ID3\x04\0\0\0\0\x02\x01" + bytes(257),
+    b"ID3\x04\0\x10\0\0\x02\x01" + bytes(257) + b"3DI\x04\0\x10\0\0\x02\x01",  # with a footer
+    b"ID3\x03\0\0\0\0\x02\x01" + bytes(257 + 4_000),  # padded beyond its length
+]
+
+
+@pytest.mark.parametrize("tag", TAGS)
 @pytest.mark.parametrize("mode", MP3_MODES)
 @pytest.mark.parametrize("rate", RATES)
 def test_mp3_that_declares_no_length_is_what_is_there(

@@ -31,6 +31,8 @@ from pipeline.dialogue.call import (
     summary,
 )
 from pipeline.dialogue.calls import GONE_KEPT_MS, MARK_KEY, Calls, Changes
+from pipeline.dialogue.tone import NO_TONE
+from pipeline.rules import rules
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
 from schemas.codec import encode
 from schemas.errors import Refused
@@ -182,7 +184,7 @@ def rows_of_set(records: Iterable[Measured], *, closed: bool) -> dict[RowKey, by
     newest: dict[object, Measured] = {}
     for record in sorted(records, key=lambda record: (source(record).received_at, source(record).content_hash)):
         newest[record_id(record)] = record
-    call = Call("default", "call-1", 0, PLAIN)
+    call = Call("default", "call-1", 0, PLAIN, NO_TONE)
     for offset, record in enumerate(newest.values()):
         call.add(record, Position(0, offset))
     call.closed = closed
@@ -775,6 +777,33 @@ def test_many_records_between_two_looks_at_the_clock_leave_one_reminder() -> Non
     for offset in range(300):
         calls.apply([(Position(EPOCH, offset), turn(1000 * offset, 1000 * offset + 500, f"t{offset}"))])
     assert len(calls._due) <= 2
+
+
+def test_call_begun_under_other_rules_is_annotated_whole_when_a_record_comes() -> None:
+    """Else its summary would be of these rules and its older turns of those."""
+    product = rules("product")
+    first = [(Position(EPOCH, 0), turn(0, 1_000, "t1")), (Position(EPOCH, 1), turn(2_000, 3_000, "t2"))]
+    saved = {key: value for key, value in Calls(GENERATION, PLAIN).apply(first).state if value is not None}
+    restored = Calls(GENERATION, product)
+    restored.restore(saved.items())
+    changes = restored.apply([(Position(EPOCH, 2), turn(60_000, 61_000, "t3"))])
+    rows = [row for _, row in changes.annotated if isinstance(row, AnnotatedTurn)]
+    assert {row.measured.turn.turn_id: row.rules for row in rows} == dict.fromkeys(("t1", "t2", "t3"), product.version)
+    again = restored.apply([(Position(EPOCH, 3), turn(120_000, 121_000, "t4"))])
+    assert len(again.annotated) == 1
+    saved |= {key: value for key, value in changes.state if value is not None}
+    third = Calls(GENERATION, product)
+    third.restore(saved.items())
+    assert len(third.apply([(Position(EPOCH, 3), turn(120_000, 121_000, "t4"))]).annotated) == 1
+
+
+def test_call_begun_under_other_rules_is_annotated_whole_when_it_closes() -> None:
+    saved = Calls(GENERATION, PLAIN).apply([(Position(EPOCH, 0), turn(0, 1_000, "t1"))]).state
+    restored = Calls(GENERATION, rules("product"))
+    restored.restore((key, value) for key, value in saved if value is not None)
+    changes = restored.advance(T0 + DAY)
+    assert [row.rules for _, row in changes.annotated if isinstance(row, AnnotatedTurn)] == ["product-1"]
+    assert changes.summaries[-1][1].state == "closed"
 
 
 def test_participants_role_is_that_of_the_latest_turn() -> None:

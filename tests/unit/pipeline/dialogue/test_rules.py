@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,7 +16,8 @@ from pipeline.dialogue.overlap import OverlapEvent, pairs
 from pipeline.dialogue.rules import LEAST_WEIGHT, MOST_EVIDENCE, WeightedRules
 from pipeline.dialogue.spurts import Utterance
 from pipeline.dialogue.timeline import Timeline
-from pipeline.rules import rules
+from pipeline.dialogue.vocabulary import spoken
+from pipeline.rules import read_vocabularies, rules
 from schemas.errors import Misconfigured
 
 
@@ -26,6 +28,7 @@ def product() -> WeightedRules:
 
 
 PRODUCT = product()
+VOCABULARIES = list(read_vocabularies().values())
 
 Line = tuple[str, int, int, str | None]
 """Participant, start, end, text."""
@@ -110,6 +113,43 @@ def test_language_that_is_not_declared_is_that_of_the_words() -> None:
     assert events(held, ("b", 4_000, 4_300, "ja"), language="de")[0].confidence == event.confidence
 
 
+@pytest.mark.parametrize(
+    ("held", "entry", "language"),
+    [
+        ("allora le mandiamo il pacco domani", "certo", "it"),  # declared, and we have no words of it
+        ("mañana le enviamos el paquete", "claro", "pt"),
+        ("zlxq vprt", "grmbl", ""),  # of no language that we have
+    ],
+)
+def test_words_that_we_do_not_know_are_no_evidence(held: str, entry: str, language: str) -> None:
+    (event,) = events(("a", 0, 5_000, held), ("b", 2_500, 2_900, entry), language=language)
+    (without,) = events(("a", 0, 5_000, None), ("b", 2_500, 2_900, None))
+    assert event.basis == "times"
+    assert event._replace(turn_id="") == without._replace(turn_id="")
+
+
+def test_text_of_a_turn_with_pauses_and_no_word_times_is_no_evidence() -> None:
+    """Nobody knows what was said before the pause."""
+    text = "that will be done for you tomorrow and then we can see about the"
+    held = [Utterance(start, end, "t0", "a", text, "en", "", 2) for start, end in ((0, 3_000), (4_000, 9_000))]
+    entry = Utterance(2_500, 4_500, "t1", "b", "then let us look at your contract", "en")
+    assert [event.basis for event in annotate([*held, entry], PRODUCT).overlaps] == ["times", "times"]
+
+
+@pytest.mark.parametrize("listener", ["¡sí!", "« oui »", "„ja“", "“okay”", "okay–", "d’accord", "sí", "«Claro»..."])
+def test_punctuation_of_any_language_is_none_of_the_word(listener: str) -> None:
+    (word,) = spoken(listener)
+    assert any(word in vocabulary.words | vocabulary.phrases for vocabulary in VOCABULARIES)
+
+
+def test_probabilities_stand_beside_the_class() -> None:
+    (event,) = events(("a", 0, 9_000, "one two three four"), ("b", 4_000, 4_400, "mm-hmm"))
+    assert event.p_backchannel == event.confidence
+    assert event.p_interruption is not None
+    assert event.p_backchannel is not None
+    assert event.p_interruption + event.p_backchannel < 1
+
+
 TEXTS = st.sampled_from(
     [None, "yeah", "uh-huh", "so what I wanted to say is the", "no wait", "um", "good great [noise]"]
 )
@@ -129,7 +169,7 @@ def test_every_overlap_has_a_class_a_probability_and_its_weightiest_evidence(lin
         assert event.class_ in ("interruption", "backchannel", "dual_start", "terminal_overlap", "undecided")
         assert event.confidence is not None
         assert 0 < event.confidence < 1
-        assert 0 <= event.spoken_share < 1
+        assert 0 <= event.spoken_share <= 1
         weights = [abs(one.weight) for one in event.evidence]
         assert weights == sorted(weights, reverse=True)
         assert len(weights) <= MOST_EVIDENCE
@@ -159,11 +199,30 @@ def test_weights_for_what_is_no_evidence_are_refused() -> None:
     assert isinstance(weights, dict)
     with pytest.raises(Misconfigured, match="no model for words; the file has none"):
         _ruled(weights)
-    model = {"bias": {"interruption": 0, "backchannel": 0}, "offset": {"interruption": 0, "backchannel": 0}}
+    empty: dict[str, Any] = {"bias": {}, "offset": {}, "weights": {}}
+    weights["models"] = {"words": empty, "times": empty}
+    with pytest.raises(Misconfigured, match="needs bias and offset of interruption and backchannel"):
+        _ruled(weights)
+    model: dict[str, Any] = {
+        "bias": {"interruption": 0, "backchannel": 0},
+        "offset": {"interruption": 0, "backchannel": 0},
+    }
     one = {"interruption": 1, "backchannel": 1, "mean": 0}
     weights["models"] = {"words": model | {"weights": {}}, "times": model | {"weights": {"held_words": one}}}
     with pytest.raises(Misconfigured, match="the model for times weighs held_words: no evidence"):
         _ruled(weights)
+    weights["models"]["times"] = model | {"weights": {"solo_500": one | {"interruption": 1e308}}}
+    with pytest.raises(Misconfigured, match="has one over 1000: no log odds"):
+        _ruled(weights)
+
+
+def test_great_weights_overflow_nothing() -> None:
+    one = {"interruption": 1_000, "backchannel": -1_000, "mean": 0}
+    zero = {"interruption": 0, "backchannel": 0}
+    model = {"bias": zero | {"interruption": 1_000}, "offset": zero, "weights": {"held_goes_on": one}}
+    chosen = _ruled({"fitted_on": "", "models": {"words": model, "times": model}})
+    said = [Utterance(0, 9_000, "t0", "a", None), Utterance(4_000, 4_400, "t1", "b", None)]
+    assert annotate(said, chosen).overlaps[0].confidence == 1
 
 
 def _ruled(weights: object) -> WeightedRules:

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dialogue.tone import sentiment_of
+from pipeline.dialogue.tone import tone
 from pipeline.rules import read_vocabularies
 from schemas.turn import ReceivedTurn
 from tests.records import received_turn
 
-SENTIMENT = sentiment_of(read_vocabularies())
+TONE = tone(read_vocabularies())
+SENTIMENT = TONE.sentiment
 
 
 def turn(text: str, language: str | None = None) -> ReceivedTurn:

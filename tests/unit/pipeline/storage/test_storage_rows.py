@@ -30,6 +30,8 @@ OVERLAP = Overlap(
     yield_ms=300,
     spoken_share=0.25,
     confidence=0.75,
+    p_interruption=0.75,
+    p_backchannel=0.125,
     basis="words",
     evidence=[Evidence("held_words", -0.5)],
 )
@@ -54,6 +56,8 @@ TURN = AnnotatedTurn(
     overlap_ms=300,
     overlaps=[OVERLAP],
     sentiment=-0.25,
+    frustration=0.4,
+    frustration_signs={"repeats": 0.35},
     z={"level_dbfs": -1.349},
 )
 MINIMAL = AnnotatedTurn(
@@ -112,11 +116,15 @@ def test_turns_values_are_in_their_columns() -> None:
                 "yield_ms": 300,
                 "spoken_share": 0.25,
                 "confidence": 0.75,
+                "p_interruption": 0.75,
+                "p_backchannel": 0.125,
                 "basis": "words",
                 "evidence": [{"name": "held_words", "weight": -0.5}],
             }
         ],
         "sentiment": -0.25,
+        "frustration": 0.4,
+        "frustration_signs": {"repeats": 0.35},
         "z": {"level_dbfs": -1.349},
         "rules": "plain-1",
     }
@@ -136,6 +144,7 @@ def test_what_a_turn_does_not_have_is_null_and_never_zero() -> None:
         "audio_format",
         "contour_hop_ms",
         "sentiment",
+        "frustration",
         *Features.__struct_fields__,
     }
     assert (row.not_measured_reason, row.measured, row.z) == ("no_audio", [], {})

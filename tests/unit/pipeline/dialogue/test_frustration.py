@@ -1,0 +1,123 @@
+"""A user's frustration: its formula, its signs, and that it is the same whatever the order of the changes."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.dialogue.annotate import PLAIN
+from pipeline.dialogue.call import Call
+from pipeline.dialogue.frustration import KEPT, WEIGHTS, WINDOW, Told, course, load, signs
+from pipeline.dialogue.tone import tone
+from pipeline.rules import read_vocabularies
+from schemas.identity import Position
+from schemas.measured import MeasuredTurn
+from tests.records import received_turn, unmeasured
+
+CALM = Told(z={}, sentiment=None, repeats=False, interruption=0.0, waited_ms=0, not_understood=False)
+TONE = tone(read_vocabularies())
+
+
+def test_calm_turn_has_no_sign_and_no_load() -> None:
+    assert signs(CALM) == {}
+    assert load({}) == 0
+    assert signs(CALM._replace(sentiment=0.9, z={"active_level_dbfs": -5.0}, waited_ms=2_000)) == {}
+
+
+@pytest.mark.parametrize(
+    ("told", "sign", "share"),
+    [
+        (CALM._replace(z={"active_level_dbfs": 4.0, "f0_median_hz": 4.0}), "raised_voice", 1.0),
+        (CALM._replace(z={"active_level_dbfs": 4.0, "f0_median_hz": 1.0}), "raised_voice", 0.5),
+        (CALM._replace(z={"f0_median_hz": 20.0}), "raised_voice", 1.0),
+        (CALM._replace(z={"articulation_rate": 2.5}), "faster_speech", 0.5),
+        (CALM._replace(sentiment=-0.5), "negative_words", 0.5),
+        (CALM._replace(repeats=True), "repeats", 1.0),
+        (CALM._replace(interruption=0.25), "interrupts", 0.25),
+        (CALM._replace(waited_ms=5_000), "kept_waiting", 0.5),
+        (CALM._replace(waited_ms=60_000), "kept_waiting", 1.0),
+        (CALM._replace(not_understood=True), "not_understood", 1.0),
+    ],
+)
+def test_each_sign_adds_its_weight(told: Told, sign: Any, share: float) -> None:
+    assert signs(told) == {sign: pytest.approx(WEIGHTS[sign] * share, abs=1e-3)}
+
+
+@given(st.lists(st.floats(0, 1), max_size=40))
+def test_it_stays_within_bounds_grows_with_load_and_fades(loads: list[float]) -> None:
+    value = course(loads)
+    assert 0 <= value <= 1
+    if loads:
+        assert value >= round(loads[-1], 3) - 1e-9
+        assert course([*loads, 0.0]) == pytest.approx(KEPT * value, abs=2e-3)
+        assert course(loads) <= course([*loads[:-1], min(1.0, loads[-1] + 0.1)])
+
+
+def test_what_is_long_past_is_forgotten() -> None:
+    assert course([1.0] + [0.0] * (WINDOW - 1)) == course([0.0] * WINDOW)
+
+
+def turn(start_s: float, who: str, text: str, turn_id: str) -> MeasuredTurn:
+    role: Any = {"bot": "agent", "desk": "human_agent"}.get(who, "user")
+    return unmeasured(
+        received_turn(round(1000 * start_s), round(1000 * start_s) + 1_500, turn_id, who, text, role=role)
+    )
+
+
+ASKED = "where is my parcel it should have come yesterday"
+CALL = [
+    turn(0, "bot", "hello what can i do for you", "t0"),
+    turn(2, "ann", ASKED, "t1"),
+    turn(4, "bot", "sorry i didn't catch that", "t2"),
+    turn(6, "ann", ASKED, "t3"),
+    turn(15, "bot", "your parcel is on its way", "t4"),
+    turn(17, "ann", "this is terrible i am very angry", "t5"),
+    turn(19, "bot", "i am sorry to hear that", "t6"),
+    turn(21, "ann", "yes thank you", "t7"),
+]
+
+
+def course_of(turns: list[MeasuredTurn], batches: int = 1) -> Call:
+    call = Call("default", "call-1", 0, PLAIN, TONE)
+    for number, record in enumerate(turns):
+        call.add(record, Position(1, number))
+        if number % batches == 0:
+            call.annotate()
+    call.annotate()
+    return call
+
+
+def test_it_builds_along_a_bad_call_and_says_from_what() -> None:
+    found = course_of(CALL).courses.found
+    assert found.keys() == {"t1", "t3", "t5", "t7"}
+    assert found["t1"].value == 0
+    assert found["t3"].signs == {"repeats": 0.35, "not_understood": 0.3}
+    assert found["t5"].signs.keys() == {"kept_waiting", "negative_words"}
+    assert found["t5"].value > found["t3"].value > found["t7"].value > 0
+
+
+@given(st.permutations(range(len(CALL))), st.integers(1, 3), st.randoms())
+def test_order_of_turns_and_revisions_mean_nothing(order: list[int], batches: int, chance: random.Random) -> None:
+    """Each turn comes twice: at first as another one said it elsewhere."""
+    first = [
+        msgspec.structs.replace(
+            CALL[index],
+            turn=msgspec.structs.replace(
+                CALL[index].turn,
+                started_at=CALL[index].turn.started_at + 1_000 * chance.randint(-5, 5),
+                ended_at=CALL[index].turn.ended_at + 5_000,
+                received_at=0,
+                participant=chance.choice(["ann", "bot", "desk"]),
+                role=chance.choice(["user", "agent"]),
+            ),
+        )
+        for index in order
+    ]
+    found = course_of([*first, *(CALL[index] for index in order)], batches)
+    assert found.courses.found == course_of(CALL).courses.found
+    assert found.courses.at_end() == course_of(CALL).courses.at_end()

@@ -129,6 +129,51 @@ async def test_turns_stored_before_there_were_features_read_null_and_new_ones_th
     clickhouse.close()
 
 
+OLD_OVERLAP = {
+    "overlapped": "bot",
+    "started_at": "1767225600.250",
+    "duration_ms": 400,
+    "kind": "between",
+    "class": "interruption",
+    "floor_taken": True,
+    "yield_ms": 400,
+}
+OLD_CALL = {
+    "workspace": "default",
+    "generation": 1,
+    "call_id": "old",
+    "opened_at": "1767225600.000",
+    "version": 1,
+    "turns": 2,
+}
+
+
+async def test_overlaps_stored_before_there_was_evidence_keep_their_values_and_read_null(
+    elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrations()
+    with monkeypatch.context() as before:
+        before.setattr("pipeline.storage.migrate.migrations", lambda: known[:2])
+        await asyncio.to_thread(migrate, elsewhere)
+    clickhouse = await asyncio.to_thread(ClickHouse, elsewhere)
+    clickhouse.insert("turn_rows", encode_line(OLD_TURN | {"overlaps": [OLD_OVERLAP]}), token="turn")
+    clickhouse.insert("call_rows", encode_line(OLD_CALL), token="call")
+    columns, (old,) = clickhouse.rows("SELECT * FROM overlaps")
+    before_it = dict(zip(columns, old, strict=True))
+    await asyncio.to_thread(migrate, elsewhere)
+    columns, (now,) = clickhouse.rows("SELECT * FROM overlaps")
+    found = dict(zip(columns, now, strict=True))
+    assert before_it.items() <= found.items()
+    added = {name: value for name, value in found.items() if name not in before_it}
+    assert added == dict.fromkeys(added) | {"evidence": []}
+    assert {"confidence", "basis", "p_interruption", "spoken_share"} <= added.keys()
+    _, (call,) = clickhouse.rows(
+        "SELECT turns, transfers, fto_p50_ms, fault_counts, faults, frustration_max FROM calls"
+    )
+    assert tuple(call) == (2, 0, None, {}, [], None)
+    clickhouse.close()
+
+
 async def test_public_views_have_their_columns(live: Live) -> None:
     for view, columns in PUBLIC.items():
         found = {str(row["name"]): str(row["type"]) for row in await live.rows(f"DESCRIBE TABLE {view}")}

@@ -22,10 +22,12 @@ from pipeline.dialogue.timeline import Timeline
 from pipeline.dialogue.tone import tone
 from pipeline.rules import read_vocabularies, rules
 from schemas.annotated import RulesName
+from schemas.features import Features, numeric_features
 from schemas.identity import Position
-from schemas.measured import MeasuredTurn
+from schemas.measured import MeasuredTurn, SpeechSegment
 
 CALLS = 250
+BATCH = 1_000
 LENGTHS = (40, 1_000, 5_000, 16_000)
 LATEST = 100
 """Turns over which the cost of one more is averaged."""
@@ -47,6 +49,15 @@ def measure_dialogue() -> list[Measurement]:
         )
         for name in NAMES
     ]
+    found.append(
+        Measurement(
+            name="all that the calls stage makes of turns with acoustics, z, tone and frustration included",
+            value=_all_speed(measured, rules("product")),
+            unit="turns/s",
+            how=f"calls of {TURNS_PER_CALL} turns, {BATCH:,} a batch, one core",
+            limit=">= 4,000",
+        )
+    )
     for length in LENGTHS:
         one_more_ms, bytes_each = _one_more(_long_call(length + LATEST), rules("product"))
         found += [
@@ -102,6 +113,25 @@ def _speed(turns: Sequence[MeasuredTurn], chosen: Rules) -> float:
             annotate(call, chosen)
         best = min(best, time.process_time() - before)
     return len(turns) / best
+
+
+def _all_speed(turns: Sequence[MeasuredTurn], chosen: Rules) -> float:
+    """Records in, annotated turns and summaries out, as turns come: calls interleaved, each turn with its values."""
+    chance = random.Random(1)
+    heard = [
+        msgspec.structs.replace(
+            turn,
+            not_measured_reason=None,
+            features=msgspec.convert({name: round(chance.gauss(10, 3)) for name in numeric_features()}, Features),
+            segments=[SpeechSegment(0, turn.turn.ended_at - turn.turn.started_at)],
+        )
+        for turn in turns
+    ]
+    calls = Calls(1, chosen, tone(read_vocabularies()))
+    before = time.process_time()
+    for first in range(0, len(heard), BATCH):
+        calls.apply([(Position(1, first + number), turn) for number, turn in enumerate(heard[first : first + BATCH])])
+    return len(heard) / (time.process_time() - before)
 
 
 def _long_call(length: int) -> list[MeasuredTurn]:

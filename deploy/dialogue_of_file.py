@@ -184,7 +184,7 @@ def dialogue_of(call: CallOfFile) -> DialogueOfFile:
     """The call as it is printed as JSON; times in seconds."""
     found = call.annotation
     offsets = quantiles(found.floor.offsets_ms)
-    pauses = quantiles(found.floor.pauses_ms)
+    pauses = quantiles(sorted(found.floor.pauses_ms))
     return DialogueOfFile(
         call_id=call.call_id,
         duration_s=found.duration_ms / 1000,

@@ -51,6 +51,17 @@ FaultKind = Literal[
 ]
 
 
+PhaseName = Literal["ai", "escalation", "human", "after"]
+
+
+class Phase(NamedTuple):
+    """Who handles the call: [started_at, ended_at) in epoch ms. Definitions: docs/dialogue.md."""
+
+    phase: PhaseName
+    started_at: int
+    ended_at: int
+
+
 FrustrationSign = Literal[
     "raised_voice",
     "faster_speech",
@@ -217,4 +228,9 @@ class CallSummary(Struct, frozen=True, kw_only=True):
     fault_counts: Annotated[dict[FaultKind, int], Meta(description="How many there are of each; none left out.")] = {}
     faults: Annotated[list[Fault], Meta(description="In order of time; the first 200.")] = []
     participants: list[ParticipantSummary]
+    phases: Annotated[list[Phase], Meta(description="Who handled the call when, in order.")] = []
+    outcome: Annotated[
+        dict[str, str | int | float | bool | None],
+        Meta(description="Of the latest outcome event; {} without one."),
+    ] = {}
     rules: str

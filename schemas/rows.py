@@ -16,6 +16,7 @@ from schemas.annotated import (
     OverlapClass,
     OverlapKind,
     ParticipantSummary,
+    PhaseName,
 )
 from schemas.event import EventType
 from schemas.features import Features
@@ -58,6 +59,12 @@ class FaultRow(Struct, frozen=True):
     participant: str
     turn_id: str
     duration_ms: int
+
+
+class PhaseRow(Struct, frozen=True):
+    phase: PhaseName
+    started_at: Instant
+    ended_at: Instant
 
 
 class OverlapRow(Struct, frozen=True, rename={"class_": "class"}):
@@ -178,4 +185,6 @@ class CallRow(Struct, frozen=True, kw_only=True):
     fault_counts: dict[FaultKind, int]
     faults: list[FaultRow]
     participants: list[ParticipantSummary]
+    phases: list[PhaseRow]
+    outcome: dict[str, str]
     rules: str

@@ -13,6 +13,7 @@ from pipeline.dialogue.baseline import Baselines
 from pipeline.dialogue.floor import quantiles
 from pipeline.dialogue.frustration import Courses, Place, Told
 from pipeline.dialogue.overlap import OverlapEvent
+from pipeline.dialogue.phases import Span, outcome, phases
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance, utterances
 from pipeline.dialogue.timeline import NO_OVERLAP, Timeline
@@ -23,8 +24,9 @@ from schemas.annotated import (
     CallSummary,
     Overlap,
     ParticipantSummary,
+    Phase,
 )
-from schemas.event import ReceivedEvent
+from schemas.event import ReceivedEvent, Value
 from schemas.identity import Position, revision
 from schemas.measured import MeasuredTurn
 from schemas.records import Measured, source
@@ -43,6 +45,8 @@ MAX_FAULTS = 200
 """Faults written with a call, the first ones: a summary is written at every batch that touches the call."""
 
 SHARE_DECIMALS = 3
+
+MARKS = ("transfer", "outcome", "call_ended")
 
 BEGINNING = Position(0, 0)
 
@@ -109,6 +113,10 @@ class Call:
     courses: Courses = field(default_factory=Courses)
     _received_ms: int = 0
     _ended_by: set[RecordId] = field(default_factory=set)
+    _marks: dict[RecordId, ReceivedEvent] = field(default_factory=dict)
+    """Events that tell of phases or of the outcome."""
+    _human: Span | None = None
+    """From the first turn of a human agent to the end of the last."""
     _pending: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
     """Where the turns speak that came since the latest `annotate`."""
     _agents: list[Place] = field(default_factory=list)
@@ -139,6 +147,10 @@ class Call:
                 self._ended_by.add(identity)
             else:
                 self._ended_by.discard(identity)
+            if record.type in MARKS:
+                self._marks[identity] = record
+            else:
+                self._marks.pop(identity, None)
         else:
             self.baselines.put(record)
             self.courses.put(record.turn)
@@ -164,6 +176,17 @@ class Call:
         self.annotation = annotation(self.timeline)
         return self.annotation
 
+    def phases(self) -> list[Phase]:
+        """Who handles the call when."""
+        turns = None
+        if self.started_at is not None and self.ended_at is not None:
+            turns = Span(self.started_at, self.ended_at)
+        return phases(turns, self._human, self._marks.values())
+
+    def outcome(self) -> dict[str, Value]:
+        """What the latest outcome event says."""
+        return outcome(self._marks.values())
+
     def closed_at(self) -> int:
         """Epoch ms at which the call closes, unless a further record is received: a function of the set alone."""
         return self._received_ms + (ENDED_MS if self._ended_by else IDLE_MS)
@@ -175,6 +198,9 @@ class Call:
         latest = (turn.started_at, turn.turn_id)
         if turn.role == "agent":
             insort(self._agents, latest)
+        if turn.role == "human_agent":
+            known = self._human or Span(turn.started_at, turn.ended_at)
+            self._human = Span(min(known.start, turn.started_at), max(known.end, turn.ended_at))
         talker = self.talkers.setdefault(turn.participant, Talker(0, latest, turn.role))
         talker.turns += 1
         if latest >= talker.latest:
@@ -184,6 +210,7 @@ class Call:
         self._tally_is_stale = False
         self.talkers = {}
         self._agents = []
+        self._human = None
         self.started_at = self.ended_at = None
         for record, _ in self.records.values():
             if isinstance(record, MeasuredTurn):
@@ -314,6 +341,8 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
             )
             for participant, said in annotation.participants.items()
         ],
+        phases=call.phases(),
+        outcome=call.outcome(),
         rules=call.rules.version,
     )
 

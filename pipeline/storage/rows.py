@@ -6,6 +6,7 @@ from msgspec.structs import asdict
 
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Overlap
 from schemas.codec import encode
+from schemas.event import Value
 from schemas.rows import (
     CallRow,
     EventRow,
@@ -13,6 +14,7 @@ from schemas.rows import (
     FaultRow,
     Instant,
     OverlapRow,
+    PhaseRow,
     SegmentRow,
     TurnRow,
     WordRow,
@@ -86,7 +88,7 @@ def event_row(record: AnnotatedEvent) -> EventRow:
         type=event.type,
         at=from_ms(event.at),
         participant=event.participant,
-        data={name: value if isinstance(value, str) else encode(value).decode() for name, value in event.data.items()},
+        data={name: _text(value) for name, value in event.data.items()},
         received_at=from_us(event.received_at),
         content_hash=event.content_hash,
     )
@@ -133,6 +135,8 @@ def call_row(record: CallSummary) -> CallRow:
             FaultRow(from_ms(one.at), one.kind, one.participant, one.turn_id, one.duration_ms) for one in record.faults
         ],
         participants=record.participants,
+        phases=[PhaseRow(one.phase, from_ms(one.started_at), from_ms(one.ended_at)) for one in record.phases],
+        outcome={name: _text(value) for name, value in record.outcome.items()},
         rules=record.rules,
     )
 
@@ -153,6 +157,11 @@ def _overlap(overlap: Overlap) -> OverlapRow:
         basis=overlap.basis,
         evidence=[EvidenceRow(*one) for one in overlap.evidence],
     )
+
+
+def _text(value: Value) -> str:
+    """Text as it is, other values as JSON."""
+    return value if isinstance(value, str) else encode(value).decode()
 
 
 def _optional(ms: int | None) -> Instant | None:

@@ -81,6 +81,10 @@ async def test_agents_interruption_is_a_fault(live: Live, example_call: ExampleC
     assert (row["kind"], row["participant"]) == ("agent_spoke_over_user", truth.overlapper)
     assert abs(row["at"] - instant(example_call.begin_ms, truth.starts_s)) <= ACTIVITY
     call = await live.summary(example_call.call_id)
+    assert [phase["phase"] for phase in call["phases"]] == [
+        "ai",
+        "escalation",
+    ]  # its transfer event, and no human agent
     assert call["fault_counts"] == {"agent_spoke_over_user": 1}
 
 

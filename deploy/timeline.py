@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from deploy.plain import plain
@@ -77,7 +78,9 @@ def table(call_id: str, found: list[Line]) -> Table:
     title = plain(f"Call {call_id}, from {found[0].at:%Y-%m-%d %H:%M:%S} UTC")
     table = Table(title=title, title_justify="left")
     for name in ("participant", "start", "end", "text", "level (dBFS)", "overlap"):
-        table.add_column(name, justify="right" if name in ("start", "end", "level (dBFS)") else "left")
+        # Folded, not cut: a narrow terminal should not hide what an overlap is.
+        justify: JustifyMethod = "right" if name in ("start", "end", "level (dBFS)") else "left"
+        table.add_column(name, justify=justify, overflow="fold")
     for line in found:
         table.add_row(
             plain(line.participant),

@@ -153,8 +153,8 @@ class Call:
                 self._marks.pop(identity, None)
         else:
             self.baselines.put(record)
-            self.courses.put(record.turn)
-            self._pending[record.turn.turn_id] = utterances(record)
+            spoken = self._pending[record.turn.turn_id] = utterances(record)
+            self.courses.put(record.turn, speaks=bool(spoken))
             # What a replaced turn gave can't be taken back from a minimum: the next `annotate` counts again.
             self._tally_is_stale |= known is not None
             self._tally(record.turn)

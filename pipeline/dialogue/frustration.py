@@ -132,14 +132,14 @@ class Courses:
     _stale: set[str] = field(default_factory=set)
     """Turns whose signs, or whose place among their user's, may be others now."""
 
-    def put(self, turn: ReceivedTurn) -> None:
-        """Take a turn, of anybody, or another revision of it."""
+    def put(self, turn: ReceivedTurn, *, speaks: bool) -> None:
+        """Take a turn, of anybody, or another revision of it. speaks : whether it is speech; else it is none of a user."""
         turn_id = turn.turn_id
         known = self._places.pop(turn_id, None)
         if known is not None:
             self._take_out(turn_id, known)
         place = self._places[turn_id] = (turn.started_at, turn_id)
-        if turn.role == "user":
+        if turn.role == "user" and speaks:
             self._user_of[turn_id] = turn.participant
             insort(self._users.setdefault(turn.participant, []), place)
             self._stale.add(turn_id)

@@ -101,6 +101,11 @@ def test_it_builds_along_a_bad_call_and_says_from_what() -> None:
     assert found["t5"].value > found["t3"].value > found["t7"].value > 0
 
 
+def test_turn_that_is_no_speech_changes_nothing() -> None:
+    more = [turn(6.5, "ann", "[laughter]", "t4a"), turn(18, "ann", "[noise] [noise]", "t5a")]
+    assert course_of([*CALL, *more]).courses.found == course_of(CALL).courses.found
+
+
 @given(st.permutations(range(len(CALL))), st.integers(1, 3), st.randoms())
 def test_order_of_turns_and_revisions_mean_nothing(order: list[int], batches: int, chance: random.Random) -> None:
     """Each turn comes twice: at first as another one said it elsewhere."""

@@ -133,7 +133,7 @@ class Courses:
     """Turns whose signs, or whose place among their user's, may be others now."""
 
     def put(self, turn: ReceivedTurn, *, speaks: bool) -> None:
-        """Take a turn, of anybody, or another revision of it. speaks : whether it is speech; else it is none of a user."""
+        """Take a turn, of anybody, or another revision of it. speaks : whether it is speech; else it does not count."""
         turn_id = turn.turn_id
         known = self._places.pop(turn_id, None)
         if known is not None:

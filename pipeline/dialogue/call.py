@@ -119,8 +119,8 @@ class Call:
     """From the first turn of a human agent to the end of the last."""
     _pending: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
     """Where the turns speak that came since the latest `annotate`."""
-    _agents: list[Place] = field(default_factory=list)
-    """Agents' turns, in order."""
+    _misunderstandings: list[Place] = field(default_factory=list)
+    """Agents' turns that say that they did not understand, in order."""
     _tally_is_stale: bool = False
 
     def __post_init__(self) -> None:
@@ -157,7 +157,7 @@ class Call:
             self.courses.put(record.turn, speaks=bool(spoken))
             # What a replaced turn gave can't be taken back from a minimum: the next `annotate` counts again.
             self._tally_is_stale |= known is not None
-            self._tally(record.turn)
+            self._tally(record.turn, speaks=bool(spoken))
         return True
 
     def annotate(self) -> Annotation:
@@ -191,14 +191,14 @@ class Call:
         """Epoch ms at which the call closes, unless a further record is received: a function of the set alone."""
         return self._received_ms + (ENDED_MS if self._ended_by else IDLE_MS)
 
-    def _tally(self, turn: ReceivedTurn) -> None:
+    def _tally(self, turn: ReceivedTurn, *, speaks: bool) -> None:
         self.started_at = turn.started_at if self.started_at is None else min(self.started_at, turn.started_at)
         self.ended_at = turn.ended_at if self.ended_at is None else max(self.ended_at, turn.ended_at)
         # A participant's role is that of its latest turn; the tie-break makes it a function of the set.
         latest = (turn.started_at, turn.turn_id)
-        if turn.role == "agent":
-            insort(self._agents, latest)
-        if turn.role == "human_agent":
+        if speaks and turn.role == "agent" and self.tone.not_understood(turn):
+            insort(self._misunderstandings, latest)
+        if speaks and turn.role == "human_agent":
             known = self._human or Span(turn.started_at, turn.ended_at)
             self._human = Span(min(known.start, turn.started_at), max(known.end, turn.ended_at))
         talker = self.talkers.setdefault(turn.participant, Talker(0, latest, turn.role))
@@ -209,12 +209,12 @@ class Call:
     def _tally_again(self) -> None:
         self._tally_is_stale = False
         self.talkers = {}
-        self._agents = []
+        self._misunderstandings = []
         self._human = None
         self.started_at = self.ended_at = None
         for record, _ in self.records.values():
             if isinstance(record, MeasuredTurn):
-                self._tally(record.turn)
+                self._tally(record.turn, speaks=bool(utterances(record)))
 
     def _told(self, turn_id: str, before: Place) -> Told:
         """What is said of a user's turn for its frustration."""
@@ -230,14 +230,14 @@ class Call:
         )
         own = faults[bisect_left(faults, (turn.started_at,)) : bisect_left(faults, (turn.ended_at + 1,))]
         overlaps = self.timeline.turns.get(turn_id, NO_OVERLAP).overlaps
-        agents = self._agents[bisect_left(self._agents, before) : bisect_left(self._agents, (turn.started_at, turn_id))]
+        told, now = (bisect_left(self._misunderstandings, place) for place in (before, (turn.started_at, turn_id)))
         return Told(
             z=self.baselines.z(turn_id),
             sentiment=self.tone.sentiment(turn),
             repeats=any(fault.kind == "user_repeats" and fault.turn_id == turn_id for fault in own),
             interruption=max((_certainty(event) for event in overlaps if event.class_ == "interruption"), default=0.0),
             waited_ms=waited_ms,
-            not_understood=any(self.tone.not_understood(self._turn(agent)) for _, agent in agents),
+            not_understood=told < now,
         )
 
     def _turn(self, turn_id: str) -> ReceivedTurn:

@@ -34,7 +34,7 @@ RESUMED_MS = 500
 REPEATS: Mapping[str, FaultKind] = {"agent": "agent_repeats", "user": "user_repeats"}
 
 MOST_BEFORE = 32
-"""Spurts that are looked back at: nobody says more of them in a minute."""
+"""Spurts that are looked back at, of the minute's: it bounds the cost."""
 
 
 def of_overlap(event: OverlapEvent, pair: Pair, voices: Mapping[str, Voice]) -> Iterator[Fault]:

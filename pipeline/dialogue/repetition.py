@@ -31,6 +31,8 @@ def is_repetition(spurt: Spurt, before: Sequence[Spurt]) -> bool:
         if earlier.start < spurt.start - WITHIN_MS:
             return False
         others = _words(earlier)
+        if len(others) < FEWEST_WORDS:
+            continue
         if SAME_SHARE * max(len(words), len(others)) > min(len(words), len(others)):
             continue
         if len(words & others) < SAME_SHARE * len(words | others):

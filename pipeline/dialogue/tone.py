@@ -54,7 +54,7 @@ def tone(vocabularies: Mapping[str, Vocabulary]) -> Tone:
 
     def sentiment(turn: ReceivedTurn) -> float | None:
         text = without_tags(turn.text[:MOST_CHARACTERS])
-        return _score(text) if text.strip() and is_english(turn) else None
+        return _score(text) if spoken(text) and is_english(turn) else None
 
     def not_understood(turn: ReceivedTurn) -> bool:
         said = f" {' '.join(spoken(turn.text))} "

@@ -122,6 +122,7 @@ def test_same_thing_again(who: str, kind: FaultKind, again: str) -> None:
     [
         ("ann", 3_200, OTHER),
         ("ann", 3_200, "where is my parcel"),  # a part of it
+        ("ann", 3_200, "where is parcel"),  # of few words
         ("ann", 60_001, ASKED),  # over a minute later
         ("desk", 3_200, ASKED),  # said after by another
     ],

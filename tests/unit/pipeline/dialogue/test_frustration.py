@@ -106,6 +106,13 @@ def test_turn_that_is_no_speech_changes_nothing() -> None:
     assert course_of([*CALL, *more]).courses.found == course_of(CALL).courses.found
 
 
+def test_agents_turn_that_is_no_speech_understands_everything() -> None:
+    silent = turn(4, "bot", "sorry i didn't catch that", "t2")
+    silent = msgspec.structs.replace(silent, turn=msgspec.structs.replace(silent.turn, ended_at=silent.turn.started_at))
+    found = course_of([silent if one.turn.turn_id == "t2" else one for one in CALL]).courses.found
+    assert found["t3"].signs == {"repeats": 0.35}
+
+
 @given(st.permutations(range(len(CALL))), st.integers(1, 3), st.randoms())
 def test_order_of_turns_and_revisions_mean_nothing(order: list[int], batches: int, chance: random.Random) -> None:
     """Each turn comes twice: at first as another one said it elsewhere."""

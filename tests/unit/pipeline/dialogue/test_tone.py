@@ -43,6 +43,7 @@ def test_sign_is_that_of_the_words(text: str, sign: int) -> None:
         ("", None),
         ("   ", "en"),
         ("[laughter]", "en"),
+        ("... ?!", "en"),
         ("die rechnung ist falsch und das war ein fehler", None),
         ("la factura es un error y no me gusta", None),
         ("la facture est fausse et je ne suis pas content", None),

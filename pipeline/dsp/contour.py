@@ -41,18 +41,6 @@ def contour(f0_hz: Floats, level_dbfs: Floats) -> Contour:
     )
 
 
-def contour_f0_hz(contour: Contour) -> NDArray[np.float64]:
-    """F0 of each point [Hz], NaN where unvoiced."""
-    steps = np.frombuffer(contour.f0, np.uint8)
-    return np.where(steps > 0, F0_BASE_HZ * 2.0 ** ((steps - 1.0) / STEPS_PER_OCTAVE), np.nan)
-
-
-def contour_level_dbfs(contour: Contour) -> NDArray[np.float64]:
-    """Level of each point [dBFS], NaN where silent."""
-    steps = np.frombuffer(contour.level, np.uint8)
-    return np.where(steps > 0, LEVEL_BASE_DBFS + LEVEL_STEP_DB * steps, np.nan)
-
-
 def _bytes(steps: NDArray[np.floating]) -> bytes:
     """1 to 255, 0 for NaN and for what lies below."""
     whole: NDArray[np.uint8] = np.nan_to_num(np.clip(np.rint(steps), 0, 255), nan=0.0).astype(np.uint8)

@@ -85,19 +85,24 @@ OLD_TURN = {
 """A row as the version before 0002 wrote it; what is left out has its default."""
 
 
+async def database_after(first: int, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> ClickHouse:
+    """The settings' database, with so many migrations applied."""
+    known = migrations()
+    with monkeypatch.context() as before:
+        before.setattr("pipeline.storage.migrate.migrations", lambda: known[:first])
+        await asyncio.to_thread(migrate, settings)
+    return await asyncio.to_thread(ClickHouse, settings)
+
+
 async def test_turns_stored_before_there_were_features_read_null_and_new_ones_their_values(
     elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = migrations()
-    with monkeypatch.context() as before:
-        before.setattr("pipeline.storage.migrate.migrations", lambda: known[:1])
-        await asyncio.to_thread(migrate, elsewhere)
-    clickhouse = await asyncio.to_thread(ClickHouse, elsewhere)
+    clickhouse = await database_after(1, elsewhere, monkeypatch)
     clickhouse.insert("turn_rows", encode_line(OLD_TURN), token="old")
     columns, (old,) = clickhouse.rows("SELECT * FROM turns")
     before_it = dict(zip(columns, old, strict=True))
     assert "z" not in before_it
-    assert await asyncio.to_thread(migrate, elsewhere) == [migration.name for migration in known[1:]]
+    assert await asyncio.to_thread(migrate, elsewhere) == [migration.name for migration in migrations()[1:]]
 
     features = Features(f0_median_hz=118.5, pause_count=0, final_contour="rise")
     turn = AnnotatedTurn(
@@ -151,11 +156,7 @@ OLD_CALL = {
 async def test_overlaps_stored_before_there_was_evidence_keep_their_values_and_read_null(
     elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = migrations()
-    with monkeypatch.context() as before:
-        before.setattr("pipeline.storage.migrate.migrations", lambda: known[:2])
-        await asyncio.to_thread(migrate, elsewhere)
-    clickhouse = await asyncio.to_thread(ClickHouse, elsewhere)
+    clickhouse = await database_after(2, elsewhere, monkeypatch)
     clickhouse.insert("turn_rows", encode_line(OLD_TURN | {"overlaps": [OLD_OVERLAP]}), token="turn")
     clickhouse.insert("call_rows", encode_line(OLD_CALL), token="call")
     columns, (old,) = clickhouse.rows("SELECT * FROM overlaps")

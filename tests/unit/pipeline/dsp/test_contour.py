@@ -6,20 +6,26 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pipeline.audio.decode import Floats
-from pipeline.dsp.contour import (
-    LEVEL_STEP_DB,
-    STEPS_PER_OCTAVE,
-    contour,
-    contour_f0_hz,
-    contour_level_dbfs,
-)
+from pipeline.dsp.contour import LEVEL_STEP_DB, STEPS_PER_OCTAVE, contour
+from schemas.measured import Contour
 
 POINTS = 600
 """What the schema and the store's column hold."""
 
 HALF_STEP_ST = 12 / STEPS_PER_OCTAVE / 2
+
+
+def contour_f0_hz(found: Contour) -> NDArray[np.float64]:
+    """As the schema says that a point is read; NaN where unvoiced."""
+    return np.array([50 * 2 ** ((byte - 1) / 64) if byte else np.nan for byte in found.f0])
+
+
+def contour_level_dbfs(found: Contour) -> NDArray[np.float64]:
+    """As the schema says that a point is read; NaN where silent."""
+    return np.array([-102 + 0.4 * byte if byte else np.nan for byte in found.level])
 
 
 def tracks(frames: int, seed: int) -> tuple[Floats, Floats]:

@@ -16,7 +16,7 @@ from pipeline.dialogue.vocabulary import PHRASES, Vocabulary, spoken
 from schemas.annotated import RulesName
 from schemas.errors import Misconfigured
 
-VERSION = "product-1"
+VERSION = "product-2"
 
 LANGUAGES = ("en", "es", "de", "fr")
 """In this order: where a turn's words are of none more than of another, the first is taken."""

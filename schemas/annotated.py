@@ -14,8 +14,9 @@ Count = Annotated[int, Meta(ge=0, lt=2**32)]
 """A number of things, or a length in ms: what fits a UInt32."""
 
 OverlapKind = Literal["between", "within"]
-OverlapClass = Literal["interruption", "backchannel", "dual_start", "terminal_overlap", "undecided", "overlap"]
+OverlapClass = Literal["interruption", "backchannel", "dual_start", "terminal_overlap", "noise", "undecided", "overlap"]
 """overlap is the plain rules' word for what is neither of the first two; the product's tell it apart."""
+Competition = Literal["competitive", "cooperative"]
 OverlapBasis = Literal["words", "times"]
 RulesName = Literal["product", "plain"]
 CallState = Literal["open", "closed"]
@@ -54,17 +55,52 @@ FaultKind = Literal[
 PhaseName = Literal["ai", "escalation", "human", "after"]
 
 
+PhaseSource = Literal["roles", "events", "text"]
+
+
 class Phase(NamedTuple):
-    """Who handles the call: [started_at, ended_at) in epoch ms. Definitions: docs/dialogue.md."""
+    """Who handles the call: [started_at, ended_at) in epoch ms. Definitions: docs/dialogue.md.
+
+    source : what its beginning rests on; text is a guess from what was said.
+    """
 
     phase: PhaseName
     started_at: int
     ended_at: int
+    source: PhaseSource = "roles"
+
+
+class Silence(NamedTuple):
+    """Nobody speaks for long. Definitions: docs/dialogue.md.
+
+    at : epoch ms. before, after : the participants who spoke last and next. due : the role that should have spoken; ""
+    where roles are unknown.
+    """
+
+    at: int
+    duration_ms: int
+    before: str
+    after: str
+    due: Role | Literal[""]
+
+
+TurningKind = Literal["escalation", "de_escalation"]
+
+
+class Turning(NamedTuple):
+    """A user's frustration turns: it reaches 0.5, or it has fallen to 0.25 since. at : epoch ms, the turn's start."""
+
+    at: int
+    kind: TurningKind
+    participant: str
+    turn_id: str
+    frustration: float
 
 
 FrustrationSign = Literal[
     "raised_voice",
     "faster_speech",
+    "over_articulated",
     "negative_words",
     "repeats",
     "interrupts",
@@ -119,6 +155,10 @@ class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     evidence: Annotated[
         list[Evidence], Meta(description="What weighed most for the class (above 0) and against it, in log odds.")
     ] = []
+    competition: Annotated[
+        Competition | None,
+        Meta(description="Of an interruption, whether it is for the floor or with the speaker; None when undecidable."),
+    ] = None
 
 
 class AnnotatedTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="record", tag="turn"):
@@ -138,6 +178,17 @@ class AnnotatedTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
         Annotated[float, Meta(ge=-1, le=1)] | None,
         Meta(description="Of the text's words, -1 to 1; None when there are none, or none that are English."),
     ] = None
+    sentiment_ema: Annotated[
+        Annotated[float, Meta(ge=-1, le=1)] | None,
+        Meta(description="Exponential moving average of the participant's sentiment up to this turn; None as that is."),
+    ] = None
+    arousal: Annotated[
+        Annotated[float, Meta(ge=-1, le=1)] | None,
+        Meta(description="Louder, higher and faster than the speaker so far (above 0), or less so; None without z."),
+    ] = None
+    crosstalk_ms: Annotated[
+        Count, Meta(description="Speech in this turn's audio that is another's voice; it counts for nothing.")
+    ] = 0
     frustration: Annotated[
         Annotated[float, Meta(ge=0, le=1)] | None,
         Meta(description="Of a user at this turn, 0 to 1; None for others. What it is and is not: docs/dialogue.md."),
@@ -176,6 +227,17 @@ class ParticipantSummary(Struct, frozen=True):
     interruptions_made: int
     interruptions_received: int
     backchannels: int
+    sentiment_ema: Annotated[float | None, Meta(description="At the last turn that has one; None without any.")] = None
+    delay_p50_ms: Annotated[
+        int | None, Meta(description="From the end of a turn to its reception, median; None without turns.")
+    ] = None
+    clock_skew_ms: Annotated[
+        int | None,
+        Meta(
+            description="How far the clock seems to be behind the others (ahead when negative), where there is reason "
+            "to think so; times are never corrected."
+        ),
+    ] = None
 
 
 class CallSummary(Struct, frozen=True, kw_only=True):
@@ -197,6 +259,11 @@ class CallSummary(Struct, frozen=True, kw_only=True):
     overlap_ms: Annotated[int, Meta(description="Time with two or more active; three at once count once.")]
     overlap_ratio: Annotated[float | None, Meta(description="overlap_ms / speech_ms; None without speech.")]
     silence_ms: Annotated[int, Meta(description="duration_ms - speech_ms.")]
+    silence_ratio: Annotated[float | None, Meta(description="silence_ms / duration_ms; None without speech.")] = None
+    turns_per_minute: Annotated[
+        float | None, Meta(description="Turns that speak / duration_ms, per minute; None without speech.")
+    ] = None
+    silences: Annotated[list[Silence], Meta(description="Those of 3 s and more, in order of time; the first 200.")] = []
     interruptions: int
     backchannels: int
     transfers: Annotated[int, Meta(description="How often the floor went from one participant to another.")] = 0
@@ -224,7 +291,14 @@ class CallSummary(Struct, frozen=True, kw_only=True):
     frustration_max: Annotated[
         float | None, Meta(description="The greatest of any user's turn; None without users.")
     ] = None
+    frustration_start: Annotated[float | None, Meta(description="At the first user's turn; None without users.")] = None
     frustration_end: Annotated[float | None, Meta(description="At the last user's turn; None without users.")] = None
+    frustration_slope: Annotated[
+        float | None, Meta(description="Per minute, by least squares over users' turns; None with fewer than two.")
+    ] = None
+    turnings: Annotated[
+        list[Turning], Meta(description="Escalations and de-escalations, in order of time; the first 200.")
+    ] = []
     fault_counts: Annotated[dict[FaultKind, int], Meta(description="How many there are of each; none left out.")] = {}
     faults: Annotated[list[Fault], Meta(description="In order of time; the first 200.")] = []
     participants: list[ParticipantSummary]

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from schemas.annotated import (
     CallState,
+    Competition,
     FaultKind,
     FrustrationSign,
     OverlapBasis,
@@ -17,6 +18,8 @@ from schemas.annotated import (
     OverlapKind,
     ParticipantSummary,
     PhaseName,
+    PhaseSource,
+    TurningKind,
 )
 from schemas.event import EventType
 from schemas.features import Features
@@ -65,6 +68,23 @@ class PhaseRow(Struct, frozen=True):
     phase: PhaseName
     started_at: Instant
     ended_at: Instant
+    source: PhaseSource
+
+
+class SilenceRow(Struct, frozen=True):
+    at: Instant
+    duration_ms: int
+    before: str
+    after: str
+    due: str
+
+
+class TurningRow(Struct, frozen=True):
+    at: Instant
+    kind: TurningKind
+    participant: str
+    turn_id: str
+    frustration: float
 
 
 class OverlapRow(Struct, frozen=True, rename={"class_": "class"}):
@@ -81,6 +101,7 @@ class OverlapRow(Struct, frozen=True, rename={"class_": "class"}):
     p_backchannel: float | None
     basis: OverlapBasis | None
     evidence: list[EvidenceRow]
+    competition: Competition | None
 
 
 class TurnRow(Features, frozen=True, kw_only=True):
@@ -123,6 +144,9 @@ class TurnRow(Features, frozen=True, kw_only=True):
     overlap_ms: int
     overlaps: list[OverlapRow]
     sentiment: float | None
+    sentiment_ema: float | None
+    arousal: float | None
+    crosstalk_ms: int
     frustration: float | None
     frustration_signs: dict[FrustrationSign, float]
     z: dict[str, float]
@@ -165,6 +189,9 @@ class CallRow(Struct, frozen=True, kw_only=True):
     overlap_ms: int
     overlap_ratio: float | None
     silence_ms: int
+    silence_ratio: float | None
+    turns_per_minute: float | None
+    silences: list[SilenceRow]
     interruptions: int
     backchannels: int
     transfers: int
@@ -181,7 +208,10 @@ class CallRow(Struct, frozen=True, kw_only=True):
     longest_monologue_ms: int
     longest_monologue_by: str | None
     frustration_max: float | None
+    frustration_start: float | None
     frustration_end: float | None
+    frustration_slope: float | None
+    turnings: list[TurningRow]
     fault_counts: dict[FaultKind, int]
     faults: list[FaultRow]
     participants: list[ParticipantSummary]

@@ -43,6 +43,15 @@ class Annotation(NamedTuple):
         return self.duration_ms - self.speech_ms
 
     @property
+    def silence_ratio(self) -> float | None:
+        return self.silence_ms / self.duration_ms if self.duration_ms else None
+
+    @property
+    def turns_per_minute(self) -> float | None:
+        """Of the turns that speak."""
+        return 60_000 * len(self.turns) / self.duration_ms if self.duration_ms else None
+
+    @property
     def overlap_ratio(self) -> float | None:
         return self.overlap_ms / self.speech_ms if self.speech_ms else None
 

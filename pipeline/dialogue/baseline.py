@@ -82,6 +82,8 @@ _HINTS = get_type_hints(Features, include_extras=True)
 _ABSOLUTE, _RELATIVE = np.array([_floor(_HINTS[name]) for name in NAMES]).T
 _values = attrgetter(*NAMES)
 
+_INDEX: Final = {name: index for index, name in enumerate(NAMES)}
+
 NO_FEATURES: Final = Features()
 NO_Z: Final = np.full(len(NAMES), np.nan)
 
@@ -165,6 +167,14 @@ class Baselines:
         """z by feature, as of the last `update`, in the order of the table; {} for a turn without acoustics."""
         z = self._z.get(turn_id, NO_Z).tolist()
         return {name: value for name, value in zip(NAMES, z, strict=True) if not isnan(value)}
+
+    def z_of(self, turn_id: str, names: Iterable[str]) -> dict[str, float]:
+        """The same of some features only."""
+        z = self._z.get(turn_id)
+        if z is None:
+            return {}
+        found = ((name, float(z[_INDEX[name]])) for name in names)
+        return {name: value for name, value in found if not isnan(value)}
 
     def _take_out(self, turn_id: str) -> None:
         known = self._places.pop(turn_id, None)

@@ -6,18 +6,24 @@ Records may come in any order, doubled, late or revised; whatever the order, the
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pipeline.dialogue import arousal
 from pipeline.dialogue.annotate import Annotation, annotation
 from pipeline.dialogue.baseline import Baselines
+from pipeline.dialogue.clocks import delay_p50, skews
+from pipeline.dialogue.crosstalk import CrossTalk
+from pipeline.dialogue.evidence import Sound
 from pipeline.dialogue.floor import quantiles
-from pipeline.dialogue.frustration import Courses, Place, Told
+from pipeline.dialogue.frustration import SIGNS_OF_VOICE, Courses, Place, Told
 from pipeline.dialogue.overlap import OverlapEvent
 from pipeline.dialogue.phases import Span, outcome, phases
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance, utterances
 from pipeline.dialogue.timeline import NO_OVERLAP, Timeline
 from pipeline.dialogue.tone import Tone
+from pipeline.dialogue.trend import Trends
 from schemas.annotated import (
     AnnotatedEvent,
     AnnotatedTurn,
@@ -41,14 +47,17 @@ ENDED_MS = 10 * 1000
 KEPT_MS = 24 * 60 * 60 * 1000
 """A closed call is kept this long: a record received meanwhile reopens it."""
 
-MAX_FAULTS = 200
-"""Faults written with a call, the first ones: a summary is written at every batch that touches the call."""
+MAX_LISTED = 200
+"""Faults, silences and turnings written with a call, the first ones: a summary is written at every batch that touches
+the call."""
 
 SHARE_DECIMALS = 3
 
 MARKS = ("transfer", "outcome", "call_ended")
 
 BEGINNING = Position(0, 0)
+
+NO_SOUND = Sound()
 
 MAX_PARTICIPANTS = 256
 """One turn among so many who all speak at once costs 0.5 s, and 11 s when each of them pauses 28 times meanwhile."""
@@ -74,11 +83,13 @@ def received_ms(record: Measured) -> int:
 
 @dataclass
 class Talker:
-    """A participant's turns. latest : (started_at, turn_id) of the one whose role is the participant's."""
+    """A participant's turns. latest : (started_at, turn_id) of the one whose role is the participant's. delays_ms :
+    from the end of each turn to its reception, rising."""
 
     turns: int
     latest: tuple[int, str]
     role: Role
+    delays_ms: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -111,6 +122,10 @@ class Call:
     ended_at: int | None = None
     timeline: Timeline = field(init=False)
     courses: Courses = field(default_factory=Courses)
+    trends: Trends = field(default_factory=Trends)
+    crosstalk: CrossTalk = field(default_factory=CrossTalk)
+    sentiments: dict[str, float] = field(default_factory=dict)
+    """By turn_id, of turns that have one."""
     _received_ms: int = 0
     _ended_by: set[RecordId] = field(default_factory=set)
     _marks: dict[RecordId, ReceivedEvent] = field(default_factory=dict)
@@ -118,9 +133,14 @@ class Call:
     _human: Span | None = None
     """From the first turn of a human agent to the end of the last."""
     _pending: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
-    """Where the turns speak that came since the latest `annotate`."""
+    """Where the turns speak that came since the latest `annotate`, and those in which cross-talk was found since."""
+    _silent: set[str] = field(default_factory=set)
+    """Turns that do not speak."""
+    _sounds: dict[str, Sound] = field(default_factory=dict)
     _misunderstandings: list[Place] = field(default_factory=list)
     """Agents' turns that say that they did not understand, in order."""
+    _transfers: list[Place] = field(default_factory=list)
+    """Turns that speak of handing the call to a person, in order."""
     _tally_is_stale: bool = False
 
     def __post_init__(self) -> None:
@@ -152,25 +172,30 @@ class Call:
             else:
                 self._marks.pop(identity, None)
         else:
+            turn = record.turn
             self.baselines.put(record)
-            spoken = self._pending[record.turn.turn_id] = utterances(record)
-            self.courses.put(record.turn, speaks=bool(spoken))
+            for turn_id, spoken in self.crosstalk.put(record, utterances(record)).items():
+                self._pending[turn_id] = spoken
+                self._hear(self._turn(turn_id), speaks=bool(spoken))
+                self._tally_is_stale |= turn_id != turn.turn_id
             # What a replaced turn gave can't be taken back from a minimum: the next `annotate` counts again.
             self._tally_is_stale |= known is not None
-            self._tally(record.turn, speaks=bool(spoken))
+            self._tally(turn)
         return True
 
     def annotate(self) -> Annotation:
         """Annotation of the set as it is now; also kept in `annotation`, and every z in `baselines`."""
         if self._tally_is_stale:
             self._tally_again()
-        changed = self.timeline.update(self._pending) | self.baselines.update()
+        changed = self.baselines.update()
+        # Where a turn speaks, or that it does not any more, is something that is said of it.
+        changed |= self._pending.keys() | self.timeline.update(self._pending, self._new_sounds(changed))
         for turn_id in changed:
             self.courses.mark(turn_id)
         for fault in self.timeline.moved:
             self.courses.mark(fault.turn_id)
             self.courses.mark_after((fault.at, ""))
-        changed |= self.courses.update(self._told)
+        changed |= self.courses.update(self._told) | self.trends.update()
         self.changed = {("turn", turn_id) for turn_id in changed}
         self._pending = {}
         self.annotation = annotation(self.timeline)
@@ -181,7 +206,8 @@ class Call:
         turns = None
         if self.started_at is not None and self.ended_at is not None:
             turns = Span(self.started_at, self.ended_at)
-        return phases(turns, self._human, self._marks.values())
+        asked_at = self._transfers[0][0] if self._transfers else None
+        return phases(turns, self._human, self._marks.values(), asked_at)
 
     def outcome(self) -> dict[str, Value]:
         """What the latest outcome event says."""
@@ -191,18 +217,36 @@ class Call:
         """Epoch ms at which the call closes, unless a further record is received: a function of the set alone."""
         return self._received_ms + (ENDED_MS if self._ended_by else IDLE_MS)
 
-    def _tally(self, turn: ReceivedTurn, *, speaks: bool) -> None:
+    def _hear(self, turn: ReceivedTurn, *, speaks: bool) -> None:
+        """Take what a turn says, or that it is no speech, or another's."""
+        if speaks:
+            self._silent.discard(turn.turn_id)
+        else:
+            self._silent.add(turn.turn_id)
+        self.courses.put(turn, speaks=speaks)
+        sentiment = self.tone.sentiment(turn) if speaks else None
+        if sentiment is None:
+            self.sentiments.pop(turn.turn_id, None)
+        else:
+            self.sentiments[turn.turn_id] = sentiment
+        self.trends.put(turn.turn_id, turn.participant, turn.started_at, sentiment)
+
+    def _tally(self, turn: ReceivedTurn) -> None:
+        speaks = turn.turn_id not in self._silent
         self.started_at = turn.started_at if self.started_at is None else min(self.started_at, turn.started_at)
         self.ended_at = turn.ended_at if self.ended_at is None else max(self.ended_at, turn.ended_at)
         # A participant's role is that of its latest turn; the tie-break makes it a function of the set.
         latest = (turn.started_at, turn.turn_id)
         if speaks and turn.role == "agent" and self.tone.not_understood(turn):
             insort(self._misunderstandings, latest)
+        if speaks and turn.role != "human_agent" and self.tone.transfers(turn):
+            insort(self._transfers, latest)
         if speaks and turn.role == "human_agent":
             known = self._human or Span(turn.started_at, turn.ended_at)
             self._human = Span(min(known.start, turn.started_at), max(known.end, turn.ended_at))
         talker = self.talkers.setdefault(turn.participant, Talker(0, latest, turn.role))
         talker.turns += 1
+        insort(talker.delays_ms, turn.received_at // 1000 - turn.ended_at)
         if latest >= talker.latest:
             talker.latest, talker.role = latest, turn.role
 
@@ -210,11 +254,12 @@ class Call:
         self._tally_is_stale = False
         self.talkers = {}
         self._misunderstandings = []
+        self._transfers = []
         self._human = None
         self.started_at = self.ended_at = None
         for record, _ in self.records.values():
             if isinstance(record, MeasuredTurn):
-                self._tally(record.turn, speaks=bool(utterances(record)))
+                self._tally(record.turn)
 
     def _told(self, turn_id: str, before: Place) -> Told:
         """What is said of a user's turn for its frustration."""
@@ -232,13 +277,23 @@ class Call:
         overlaps = self.timeline.turns.get(turn_id, NO_OVERLAP).overlaps
         told, now = (bisect_left(self._misunderstandings, place) for place in (before, (turn.started_at, turn_id)))
         return Told(
-            z=self.baselines.z(turn_id),
-            sentiment=self.tone.sentiment(turn),
+            z=self.baselines.z_of(turn_id, SIGNS_OF_VOICE),
+            sentiment=self.sentiments.get(turn_id),
             repeats=any(fault.kind == "user_repeats" and fault.turn_id == turn_id for fault in own),
             interruption=max((_certainty(event) for event in overlaps if event.class_ == "interruption"), default=0.0),
             waited_ms=waited_ms,
             not_understood=told < now,
         )
+
+    def _new_sounds(self, turn_ids: Iterable[str]) -> dict[str, Sound]:
+        """How those of the turns sound that sound otherwise than before."""
+        found = {}
+        for turn_id in turn_ids:
+            z = self.baselines.z_of(turn_id, Sound._fields)
+            sound = Sound(**z)
+            if sound != self._sounds.get(turn_id, NO_SOUND):
+                found[turn_id] = self._sounds[turn_id] = sound
+        return found
 
     def _turn(self, turn_id: str) -> ReceivedTurn:
         record, _ = self.records["turn", turn_id]
@@ -266,7 +321,10 @@ def annotated_turn(
         rules=call.rules.version,
         overlap_ms=said.overlap_ms,
         overlaps=[_overlap(event) for event in said.overlaps[:MAX_OVERLAPS]],
-        sentiment=call.tone.sentiment(turn.turn),
+        sentiment=call.sentiments.get(turn.turn.turn_id),
+        sentiment_ema=call.trends.found.get(turn.turn.turn_id),
+        arousal=arousal.arousal(call.baselines.z_of(turn.turn.turn_id, arousal.FEATURES)),
+        crosstalk_ms=call.crosstalk.ms(turn.turn.turn_id),
         frustration=None if course is None else course.value,
         frustration_signs={} if course is None else dict(course.signs),
         z=call.baselines.z(turn.turn.turn_id),
@@ -287,6 +345,7 @@ def annotated_event(call: Call, event: ReceivedEvent, version: int, generation: 
 def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
     """The call as a whole, open or closed as `call.closed` says."""
     turns = sum(talker.turns for talker in call.talkers.values())
+    skewed = skews({participant: talker.delays_ms for participant, talker in call.talkers.items()})
     floor = annotation.floor
     offsets = quantiles(floor.offsets_ms)
     of_agent, of_user = (
@@ -309,6 +368,9 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
         overlap_ms=annotation.overlap_ms,
         overlap_ratio=annotation.overlap_ratio,
         silence_ms=annotation.silence_ms,
+        silence_ratio=annotation.silence_ratio,
+        turns_per_minute=annotation.turns_per_minute,
+        silences=floor.silences[:MAX_LISTED],
         interruptions=annotation.interruptions,
         backchannels=annotation.backchannels,
         transfers=offsets.n,
@@ -324,10 +386,13 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
         user_response_p95_ms=of_user.p95,
         longest_monologue_ms=floor.monologues[-1].length_ms if floor.monologues else 0,
         longest_monologue_by=floor.monologues[-1].participant if floor.monologues else None,
-        frustration_max=max((one.value for one in call.courses.found.values()), default=None),
+        frustration_max=call.courses.greatest(),
+        frustration_start=call.courses.at_start(),
         frustration_end=call.courses.at_end(),
+        frustration_slope=call.courses.slope_per_minute(),
+        turnings=call.courses.turnings[:MAX_LISTED],
         fault_counts={kind: count for kind, count in sorted(call.timeline.fault_counts.items()) if count},
-        faults=call.timeline.faults[:MAX_FAULTS],
+        faults=call.timeline.faults[:MAX_LISTED],
         participants=[
             ParticipantSummary(
                 participant=participant,
@@ -338,6 +403,9 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
                 interruptions_made=said.interruptions_made,
                 interruptions_received=said.interruptions_received,
                 backchannels=said.backchannels,
+                sentiment_ema=call.trends.at_end(participant),
+                delay_p50_ms=delay_p50(call.talkers[participant].delays_ms),
+                clock_skew_ms=skewed.get(participant),
             )
             for participant, said in annotation.participants.items()
         ],
@@ -363,6 +431,7 @@ def _overlap(event: OverlapEvent) -> Overlap:
         p_backchannel=_rounded(event.p_backchannel),
         basis=event.basis,
         evidence=list(event.evidence),
+        competition=event.competition,
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import copysign, log1p
+from typing import NamedTuple
 
 from pipeline.dialogue.overlap import Pair
 from pipeline.dialogue.spurts import Spurt, Voice
@@ -63,6 +64,27 @@ FROM_WORDS: dict[str, str] = {
     "held_words": "log number of words of the held turn",
     "later_worded_entry": "1 when a later entry into the held turn is more than a listener's words",
 }
+
+FROM_SOUND: dict[str, str] = {
+    "entry_higher": "how much higher the entry's turn is than its speaker so far, in robust standard deviations, to ±3",
+    "entry_louder": "how much louder, the same way",
+}
+"""Not fitted: the conversations that were labelled have no audio."""
+
+MOST_Z = 3.0
+
+
+class Sound(NamedTuple):
+    """How a turn sounds against its speaker so far: z of these features, None where there is none."""
+
+    active_level_dbfs: float | None = None
+    f0_median_hz: float | None = None
+
+
+Sounds = Mapping[str, Sound]
+"""By turn_id, of the turns of which something is known."""
+
+NO_SOUNDS: Sounds = {}
 
 VocabularyOf = Callable[[str, Sequence[str]], Vocabulary | None]
 """Of a declared language, or when none is declared of the one that most of the words are of; None for another one."""
@@ -127,6 +149,15 @@ def evidence(pair: Pair, voices: Mapping[str, Voice], vocabulary_of: VocabularyO
         "held_words": log1p(len(heard)),
         "later_worded_entry": float(any(not _is_backchannel(one, ours) for one in _later(voices, pair, stop))),
     }, True
+
+
+def sound_evidence(pair: Pair, sounds: Sounds) -> dict[str, float]:
+    """The evidence of how the entry sounds; that of what is not known is left out."""
+    sound = sounds.get(pair.overlapper.utterances[0].turn_id)
+    if sound is None:
+        return {}
+    known = {"entry_higher": sound.f0_median_hz, "entry_louder": sound.active_level_dbfs}
+    return {name: max(-MOST_Z, min(MOST_Z, z)) for name, z in known.items() if z is not None}
 
 
 def _is_backchannel(spurt: Spurt, vocabulary: Vocabulary) -> bool:

@@ -13,8 +13,17 @@ from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from pipeline.dialogue.spurts import Spurt, Voice
+from schemas.annotated import Silence
+from schemas.turn import Role
 
 QUANTILES = (5, 25, 50, 75, 95)
+
+LONG_SILENCE_MS = 3_000
+"""A gap of one second is heard as trouble (Jefferson 1989, on the standard maximum silence); a choice of ours, at which
+a caller asks whether anybody is there."""
+
+ANSWERS: Mapping[str, Role] = {"user": "agent", "agent": "user", "human_agent": "user"}
+"""Who should speak after whom."""
 
 
 class Transfer(NamedTuple):
@@ -64,6 +73,8 @@ class Floor:
     """The same by the roles before and after."""
     monologues: list[Monologue] = field(default_factory=list)
     """Rising in length."""
+    silences: list[Silence] = field(default_factory=list)
+    """Those of LONG_SILENCE_MS and more, in order of time."""
 
     @property
     def transfers(self) -> list[Transfer]:
@@ -101,16 +112,28 @@ class Floor:
             insort(self.monologues, monologue)
         new = list(pairwise(self.holders[before : first + len(holders) + 1]))
         for one, other in old:
-            if one.participant != other.participant:
-                for rising in self._lists(one, other):
-                    del rising[bisect_left(rising, other.start - one.end)]
-                if not self.responses_ms[one.role, other.role]:
-                    del self.responses_ms[one.role, other.role]
+            self._leave(one, other)
         for one, other in new:
-            if one.participant != other.participant:
-                for rising in self._lists(one, other):
-                    insort(rising, other.start - one.end)
+            self._meet(one, other)
         return old, new
+
+    def _meet(self, before: Holder, after: Holder) -> None:
+        """What follows from their being neighbours now."""
+        if before.participant != after.participant:
+            for rising in self._lists(before, after):
+                insort(rising, after.start - before.end)
+        if silence := _silence(before, after):
+            insort(self.silences, silence)
+
+    def _leave(self, before: Holder, after: Holder) -> None:
+        """Take that back."""
+        if before.participant != after.participant:
+            for rising in self._lists(before, after):
+                del rising[bisect_left(rising, after.start - before.end)]
+            if not self.responses_ms[before.role, after.role]:
+                del self.responses_ms[before.role, after.role]
+        if silence := _silence(before, after):
+            del self.silences[bisect_left(self.silences, silence)]
 
     def _whole_monologues(self, begin: int, end: int) -> tuple[int, int]:
         """The holders from `begin` to before `end`, and those beside them in the same monologues."""
@@ -129,6 +152,16 @@ Neighbours = tuple[Holder, Holder]
 
 def _same(one: Holder, other: Holder) -> bool:
     return one.participant == other.participant
+
+
+def _silence(before: Holder, after: Holder) -> Silence | None:
+    """That between neighbours, when it is long."""
+    gap_ms = after.start - before.end
+    if gap_ms < LONG_SILENCE_MS:
+        return None
+    # Whoever then spoke was expected to; where the same one goes on, the other side was.
+    due = after.role if after.participant != before.participant else ANSWERS.get(before.role, "")
+    return Silence(before.end, gap_ms, before.participant, after.participant, due)  # type: ignore[arg-type] # a role
 
 
 def _monologues(holders: Sequence[Holder]) -> Iterator[Monologue]:

@@ -17,6 +17,7 @@ BACKCHANNELS: Final = frozenset(
 )
 
 _TAG = re.compile(r"\[(?!(?:unintelligible|inaudible|unk)\])[^\[\]]*\]", re.IGNORECASE)
+_MARK = re.compile(r"\([^()]*\)|\*[^*]*\*|<(?!unk>)[^<>]*>|[♪♫]+", re.IGNORECASE)
 _TOKEN = re.compile(r"\S+")
 _EDGE = ".,;:!?\"'()-~…"
 
@@ -24,6 +25,11 @@ _EDGE = ".,;:!?\"'()-~…"
 def without_tags(text: str) -> str:
     """The text without what is no speech (`[laughter]`); `[unintelligible]`, `[inaudible]` and `[unk]` are words."""
     return _TAG.sub(" ", text) if "[" in text else text
+
+
+def without_marks(text: str) -> str:
+    """The text without other notations of what is no speech either: (laughs), *coughs*, <noise>, ♪."""
+    return _MARK.sub(" ", without_tags(text))
 
 
 def words(text: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pipeline.dialogue.spurts import Spurt, Voice
-from schemas.annotated import Evidence, Fault, OverlapBasis, OverlapClass, OverlapKind
+from schemas.annotated import Competition, Evidence, Fault, OverlapBasis, OverlapClass, OverlapKind
 
 FLOOR_TAKEN_MS = 500
 """The overlapper has the floor when it goes on alone for this long; a choice of ours."""
@@ -48,6 +48,7 @@ class OverlapEvent(NamedTuple):
     p_backchannel: float | None
     basis: OverlapBasis | None
     evidence: tuple[Evidence, ...]
+    competition: Competition | None = None
     faults: tuple[Fault, ...] = ()
 
     @property

@@ -3,7 +3,8 @@
 The plain rules are the simplest defensible ones from intervals and words alone: the baseline that finer ones are
 measured against. The product's own weigh evidence (`pipeline.dialogue.evidence`) by a small linear model that was
 fitted on conversations labelled by people, and name what they can't tell. Literature: [SSJ74] Sacks, Schegloff &
-Jefferson, Language 50; [LT15] Levinson & Torreira, Front. Psychol. 6:731; [FDB] Full-Duplex-Bench, arXiv 2503.04721.
+Jefferson, Language 50; [FL83] French & Local, "Turn-competitive incomings", J. Pragmatics 7; [LT15] Levinson &
+Torreira, Front. Psychol. 6:731; [FDB] Full-Duplex-Bench, arXiv 2503.04721.
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ from typing import Final, Literal, NamedTuple, Protocol, get_args
 import msgspec
 from msgspec import Struct
 
-from pipeline.dialogue.evidence import FROM_TIMES, FROM_WORDS, evidence
-from pipeline.dialogue.lexicon import may_be_backchannel
+from pipeline.dialogue.evidence import (
+    FROM_SOUND,
+    FROM_TIMES,
+    FROM_WORDS,
+    NO_SOUNDS,
+    Sounds,
+    evidence,
+    sound_evidence,
+)
+from pipeline.dialogue.lexicon import may_be_backchannel, without_marks
 from pipeline.dialogue.overlap import Pair
-from pipeline.dialogue.spurts import Spurt, Voice
-from pipeline.dialogue.vocabulary import Vocabulary
-from schemas.annotated import Evidence, OverlapBasis, OverlapClass
+from pipeline.dialogue.spurts import Spurt, Utterance, Voice
+from pipeline.dialogue.vocabulary import Vocabulary, spoken
+from schemas.annotated import Competition, Evidence, OverlapBasis, OverlapClass
 from schemas.errors import Misconfigured
 
 INTERRUPTION_MS = 300
@@ -35,6 +44,12 @@ BACKCHANNEL_MS = 1_000
 TERMINAL_MS = 500
 """Whoever comes in for no longer than this before the other has ended projected that end [SSJ74, LT15]."""
 
+RAISED_Z = 1.0
+"""Who competes for the floor comes in louder and higher than otherwise [FL83]; how much is a choice of ours."""
+
+HARDLY_VOICED = 0.05
+"""A cough, a breath, a knock: less of it is voiced than of any word."""
+
 MOST_EVIDENCE = 5
 LEAST_WEIGHT = 0.1
 """Of the evidence on an overlap, what is kept: the weightiest, in log odds."""
@@ -42,7 +57,7 @@ LEAST_WEIGHT = 0.1
 
 class Judgement(NamedTuple):
     """confidence : the probability of the class; beside it those of the two that the model knows. basis : what was
-    known. evidence : the weightiest first. Of the plain rules there are none."""
+    known. evidence : the weightiest first. competition : of an interruption. Of the plain rules there are none."""
 
     class_: OverlapClass
     confidence: float | None = None
@@ -50,6 +65,7 @@ class Judgement(NamedTuple):
     p_backchannel: float | None = None
     basis: OverlapBasis | None = None
     evidence: tuple[Evidence, ...] = ()
+    competition: Competition | None = None
 
 
 class Rules(Protocol):
@@ -58,8 +74,9 @@ class Rules(Protocol):
     @property
     def version(self) -> str: ...
 
-    def judge(self, pair: Pair, voices: Mapping[str, Voice]) -> Judgement:
-        """The class of an overlap; a function of what lies within `evidence.CONTEXT_MS` of its start."""
+    def judge(self, pair: Pair, voices: Mapping[str, Voice], sounds: Sounds = NO_SOUNDS) -> Judgement:
+        """The class of an overlap; a function of what lies within `evidence.CONTEXT_MS` of its start, and of how the
+        entry's turn sounds."""
 
 
 class PlainRules:
@@ -67,7 +84,7 @@ class PlainRules:
 
     version = "plain-2"
 
-    def judge(self, pair: Pair, voices: Mapping[str, Voice]) -> Judgement:  # noqa: ARG002 - others look around
+    def judge(self, pair: Pair, voices: Mapping[str, Voice], sounds: Sounds = NO_SOUNDS) -> Judgement:  # noqa: ARG002 - others look around
         """The class of an overlap, by its times and the overlapper's words."""
         if (
             pair.floor_taken
@@ -118,10 +135,11 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Weights(Struct, frozen=True, forbid_unknown_fields=True):
-    """The fitted models: one for words and times, one for times alone."""
+    """The fitted models: one for words and times, one for times alone; and what sound adds to either, not fitted."""
 
     fitted_on: str
     models: dict[OverlapBasis, Model]
+    sound: dict[str, Weight] = {}
 
     def check(self) -> None:
         """Raises Misconfigured when a model is missing, or weighs what is no evidence."""
@@ -134,10 +152,17 @@ class Weights(Struct, frozen=True, forbid_unknown_fields=True):
                 raise Misconfigured(f"weights: the model for {basis} weighs {', '.join(sorted(wrong))}: no evidence")
             if model.bias.keys() != JUDGED or model.offset.keys() != JUDGED:
                 raise Misconfigured(f"weights: the model for {basis} needs bias and offset of {' and '.join(JUDGED)}")
-            numbers = [*model.bias.values(), *model.offset.values()]
-            numbers += [number for one in model.weights.values() for number in msgspec.structs.astuple(one)]
+            numbers = [*model.bias.values(), *model.offset.values(), *_numbers(model.weights)]
             if max(abs(number) for number in numbers) > GREATEST_WEIGHT:
                 raise Misconfigured(f"weights: the model for {basis} has one over {GREATEST_WEIGHT:g}: no log odds")
+        if wrong := self.sound.keys() - FROM_SOUND.keys():
+            raise Misconfigured(f"weights: sound weighs {', '.join(sorted(wrong))}: no evidence of sound")
+        if max((abs(number) for number in _numbers(self.sound)), default=0.0) > GREATEST_WEIGHT:
+            raise Misconfigured(f"weights: sound has one over {GREATEST_WEIGHT:g}: no log odds")
+
+
+def _numbers(weights: Mapping[str, Weight]) -> list[float]:
+    return [number for one in weights.values() for number in msgspec.structs.astuple(one)]
 
 
 class WeightedRules:
@@ -151,7 +176,10 @@ class WeightedRules:
         weights.check()
         self.version = version
         self.models = weights.models
+        self._sound = weights.sound
+        self._weights = {basis: model.weights | weights.sound for basis, model in weights.models.items()}
         self._vocabularies = vocabularies
+        self._laughter = frozenset().union(*(one.laughter for one in vocabularies.values()))
         self._all_words = [(vocabulary, vocabulary.words) for vocabulary in vocabularies.values()]
 
     def vocabulary_of(self, language: str, words: Sequence[str]) -> Vocabulary | None:
@@ -162,14 +190,21 @@ class WeightedRules:
         most = max(hits)
         return self._all_words[hits.index(most)][0] if most else None
 
-    def judge(self, pair: Pair, voices: Mapping[str, Voice]) -> Judgement:
+    def judge(self, pair: Pair, voices: Mapping[str, Voice], sounds: Sounds = NO_SOUNDS) -> Judgement:
         """The likeliest class by the evidence; where it is neither, what the times say, or `undecided`."""
+        if self._is_noise(pair.overlapper.utterances[0]):
+            return Judgement("noise")
         found, with_words = evidence(pair, voices, self.vocabulary_of)
         basis: OverlapBasis = "words" if with_words else "times"
         model = self.models[basis]
+        weights = model.weights
+        heard = sound_evidence(pair, sounds)
+        if heard:
+            found |= heard
+            weights = self._weights[basis]
         interruption, backchannel = model.bias["interruption"], model.bias["backchannel"]
-        for name, weight in model.weights.items():
-            value = found[name]
+        for name, weight in weights.items():
+            value = found.get(name)
             if value:
                 interruption += weight.interruption * value
                 backchannel += weight.backchannel * value
@@ -185,8 +220,42 @@ class WeightedRules:
             confidence, sign = p_interruption if likelier == "interruption" else p_backchannel, 1
         else:
             class_, confidence, sign = _neither(pair), p_neither, -1
-        weightiest = _weightiest(model, found, likelier, sign)
-        return Judgement(class_, confidence, p_interruption, p_backchannel, basis, weightiest)
+        weightiest = _weightiest(weights, found, likelier, sign)
+        competition = _competition(pair, found) if class_ == "interruption" else None
+        return Judgement(class_, confidence, p_interruption, p_backchannel, basis, weightiest, competition)
+
+    def _is_noise(self, entry: Utterance) -> bool:
+        """Whether what comes in is no speech: laughter by its marks, or by its audio hardly anything with a pitch."""
+        if entry.text is None:
+            return entry.voiced is not None and entry.voiced < HARDLY_VOICED
+        if entry.words is None or len(entry.words) > MOST_LAUGHTER:
+            return False
+        plain = without_marks(entry.words)
+        said = spoken(plain)
+        return self._laughter.issuperset(said) if said else plain != entry.words
+
+
+MOST_LAUGHTER = 100
+"""Characters: longer laughter has words in it."""
+
+
+def _competition(pair: Pair, found: Mapping[str, float]) -> Competition | None:
+    """Whether who interrupts wants the floor, or speaks with the other; None where neither voice nor words tell.
+
+    By the voice where it is known: raised it competes [FL83]; else who takes the floor from a turn that its words leave
+    unfinished does. Who comes in without either, and lets the other have the floor, does not.
+    """
+    heard = [found[name] for name in FROM_SOUND if name in found]
+    if heard:
+        if sum(heard) / len(heard) >= RAISED_Z:
+            return "competitive"
+        return None if pair.floor_taken else "cooperative"
+    if pair.floor_taken:
+        return "competitive" if any(found.get(name) for name in UNFINISHED) else None
+    return "cooperative" if found.get("entry_first_acknowledge") else None
+
+
+UNFINISHED = ("held_ends_conjunction", "held_ends_determiner", "held_ends_pronoun", "held_ends_filler")
 
 
 def _neither(pair: Pair) -> OverlapClass:
@@ -197,11 +266,14 @@ def _neither(pair: Pair) -> OverlapClass:
     return "undecided"
 
 
-def _weightiest(model: Model, found: Mapping[str, float], judged: Judged, sign: int) -> tuple[Evidence, ...]:
+def _weightiest(
+    weights: Mapping[str, Weight], found: Mapping[str, float], judged: Judged, sign: int
+) -> tuple[Evidence, ...]:
     """What spoke most for the class (with sign -1 for neither), and most against it."""
     added = [
         Evidence(name, round(sign * getattr(weight, judged) * (found[name] - weight.mean), 2))
-        for name, weight in model.weights.items()
+        for name, weight in weights.items()
+        if name in found
     ]
     added.sort(key=lambda one: (-abs(one.weight), one.name))
     return tuple(one for one in added[:MOST_EVIDENCE] if abs(one.weight) >= LEAST_WEIGHT)

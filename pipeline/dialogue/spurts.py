@@ -29,6 +29,7 @@ class Utterance(NamedTuple):
 
     text : None when the words are unknown. language : primary subtag, in lower case; "" when it is not declared. role :
     "" when it is not known. parts : how many stretches of its turn `text` is of, when nobody knows what is in which.
+    voiced : share of it in which there is an F0; None without acoustics.
     """
 
     start: int
@@ -39,6 +40,7 @@ class Utterance(NamedTuple):
     language: str = ""
     role: str = ""
     parts: int = 1
+    voiced: float | None = None
 
     @property
     def words(self) -> str | None:
@@ -114,7 +116,20 @@ def utterances(measured: MeasuredTurn) -> tuple[Utterance, ...]:
         return () if whole.text is None else (whole,)
     found = (_speech(turn, start, end, text) for (start, end), text in zip(active, _texts(turn, active), strict=True))
     parts = 1 if turn.words else len(active)
-    return tuple(utterance._replace(parts=parts) for utterance in found if utterance is not None)
+    return tuple(
+        utterance._replace(parts=parts, voiced=_voiced(measured, utterance))
+        for utterance in found
+        if utterance is not None
+    )
+
+
+def _voiced(measured: MeasuredTurn, utterance: Utterance) -> float | None:
+    if measured.contour is None:
+        return None
+    hop_ms = measured.contour.hop_ms
+    first, last = (int((at - measured.turn.started_at) / hop_ms) for at in (utterance.start, utterance.end))
+    points = measured.contour.f0[first : last + 1]
+    return 1 - points.count(0) / len(points) if points else None
 
 
 def _speech(turn: ReceivedTurn, start: int, end: int, text: str) -> Utterance | None:

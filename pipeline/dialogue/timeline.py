@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from pipeline.dialogue.evidence import CONTEXT_MS
+from pipeline.dialogue.evidence import CONTEXT_MS, NO_SOUNDS, Sound, Sounds
 from pipeline.dialogue.faults import of_overlap, of_speech, of_transfer
 from pipeline.dialogue.floor import Floor, Holder, is_embedded
 from pipeline.dialogue.overlap import FLOOR_TAKEN_MS, OverlapEvent, Pair, pairs
@@ -60,6 +60,7 @@ class Timeline:
         self._rules = rules
         self.voices: dict[str, Voice] = {}
         self._utterances: dict[str, tuple[Utterance, ...]] = {}
+        self._sounds: dict[str, Sound] = {}
         self._shared: Counter[str] = Counter()
         self.floor = Floor()
         self.made: Counter[str] = Counter()
@@ -77,13 +78,15 @@ class Timeline:
         ends = (voice.spurts[-1].end for voice in self.voices.values())
         return max(ends) - min(voice.starts[0] for voice in self.voices.values())
 
-    def update(self, changes: Mapping[str, Sequence[Utterance]]) -> set[str]:
-        """Replace what turns say.
+    def update(self, changes: Mapping[str, Sequence[Utterance]], sounds: Sounds = NO_SOUNDS) -> set[str]:
+        """Replace what turns say, and how they sound.
 
-        changes : turn_id -> where it speaks, nowhere to take it out. Returns the turns of which something else is said
-        than before, those that do not speak any more left out.
+        changes : turn_id -> where it speaks, nowhere to take it out. sounds : of the turns that sound otherwise than
+        before. Returns the turns of which something else is said than before, those that do not speak any more left
+        out.
         """
         self.moved = set()
+        self._sounds |= sounds
         out: list[Utterance] = []
         into: list[Utterance] = []
         for turn_id, found in changes.items():
@@ -98,6 +101,9 @@ class Timeline:
         touched = {utterance.turn_id for utterance in chain(out, into)}
         for some_out, some_in in _clusters(out, into):
             touched |= self._splice(some_out, some_in)
+        for turn_id in sounds:
+            for event in list(self._starting_in(turn_id, self._utterances.get(turn_id, ()))):
+                touched |= self._judge_those_starting_in(event.start, event.start)
         return self._say(touched)
 
     def _say(self, touched: Iterable[str]) -> set[str]:
@@ -204,7 +210,7 @@ class Timeline:
         return {event.turn_id for event in gone | come}
 
     def _event(self, pair: Pair) -> OverlapEvent:
-        judged = self._rules.judge(pair, self.voices)
+        judged = self._rules.judge(pair, self.voices, self._sounds)
         overlapped = pair.overlapped
         held = overlapped.held(pair.start)
         event = OverlapEvent(
@@ -222,6 +228,7 @@ class Timeline:
             p_backchannel=judged.p_backchannel,
             basis=judged.basis,
             evidence=judged.evidence,
+            competition=judged.competition,
         )
         return event._replace(faults=tuple(of_overlap(event, pair, self.voices)))
 

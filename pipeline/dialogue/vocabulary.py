@@ -16,7 +16,7 @@ from pipeline.dialogue.lexicon import without_tags
 ENDS_CHARACTERS = 600
 """Of a longer text only so much of its beginning and of its end is looked at."""
 
-PHRASES = ("phrases", "misunderstandings")
+PHRASES = ("phrases", "misunderstandings", "transfers")
 """Lists of several words each."""
 
 _EDGES = re.compile(r"^[^\w]+|[^\w-]+$")
@@ -41,6 +41,10 @@ class Vocabulary(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     misunderstandings: Annotated[
         frozenset[str], Meta(description="What an agent says that did not understand: say that again.")
     ] = frozenset()
+    transfers: Annotated[
+        frozenset[str], Meta(description="What is said of handing the call to a person: speak to a human.")
+    ] = frozenset()
+    laughter: Annotated[frozenset[str], Meta(description="As recognisers spell it: haha.")] = frozenset()
 
     def __or__(self, other: Vocabulary) -> Vocabulary:
         """The words of both."""
@@ -48,8 +52,8 @@ class Vocabulary(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
     @property
     def words(self) -> frozenset[str]:
-        """All of them, phrases left out."""
-        lists = (getattr(self, name) for name in self.__struct_fields__ if name not in PHRASES)
+        """All of them, phrases and laughter left out: what tells the language."""
+        lists = (getattr(self, name) for name in self.__struct_fields__ if name not in (*PHRASES, "laughter"))
         return frozenset(chain.from_iterable(lists))
 
     def is_function_word(self, word: str) -> bool:

@@ -16,6 +16,8 @@ from schemas.rows import (
     OverlapRow,
     PhaseRow,
     SegmentRow,
+    SilenceRow,
+    TurningRow,
     TurnRow,
     WordRow,
     from_ms,
@@ -68,6 +70,9 @@ def turn_row(record: AnnotatedTurn) -> TurnRow:
         overlap_ms=record.overlap_ms,
         overlaps=[_overlap(overlap) for overlap in record.overlaps],
         sentiment=record.sentiment,
+        sentiment_ema=record.sentiment_ema,
+        arousal=record.arousal,
+        crosstalk_ms=record.crosstalk_ms,
         frustration=record.frustration,
         frustration_signs=record.frustration_signs,
         z=record.z,
@@ -113,6 +118,11 @@ def call_row(record: CallSummary) -> CallRow:
         overlap_ms=record.overlap_ms,
         overlap_ratio=record.overlap_ratio,
         silence_ms=record.silence_ms,
+        silence_ratio=record.silence_ratio,
+        turns_per_minute=record.turns_per_minute,
+        silences=[
+            SilenceRow(from_ms(one.at), one.duration_ms, one.before, one.after, one.due) for one in record.silences
+        ],
         interruptions=record.interruptions,
         backchannels=record.backchannels,
         transfers=record.transfers,
@@ -129,13 +139,21 @@ def call_row(record: CallSummary) -> CallRow:
         longest_monologue_ms=record.longest_monologue_ms,
         longest_monologue_by=record.longest_monologue_by,
         frustration_max=record.frustration_max,
+        frustration_start=record.frustration_start,
         frustration_end=record.frustration_end,
+        frustration_slope=record.frustration_slope,
+        turnings=[
+            TurningRow(from_ms(one.at), one.kind, one.participant, one.turn_id, one.frustration)
+            for one in record.turnings
+        ],
         fault_counts=record.fault_counts,
         faults=[
             FaultRow(from_ms(one.at), one.kind, one.participant, one.turn_id, one.duration_ms) for one in record.faults
         ],
         participants=record.participants,
-        phases=[PhaseRow(one.phase, from_ms(one.started_at), from_ms(one.ended_at)) for one in record.phases],
+        phases=[
+            PhaseRow(one.phase, from_ms(one.started_at), from_ms(one.ended_at), one.source) for one in record.phases
+        ],
         outcome={name: _text(value) for name, value in record.outcome.items()},
         rules=record.rules,
     )
@@ -156,6 +174,7 @@ def _overlap(overlap: Overlap) -> OverlapRow:
         p_backchannel=overlap.p_backchannel,
         basis=overlap.basis,
         evidence=[EvidenceRow(*one) for one in overlap.evidence],
+        competition=overlap.competition,
     )
 
 

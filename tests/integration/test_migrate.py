@@ -29,6 +29,7 @@ PUBLIC = {
     "overlaps": "call_id overlapper overlapped started_at duration_ms kind class floor_taken yield_ms",
     "calls": "call_id started_at ended_at turns state transfers fto_p50_ms agent_response_p50_ms fault_counts",
     "faults": "call_id at kind participant turn_id duration_ms rules",
+    "silences": "call_id at duration_ms before after due",
     "call_events": "call_id type at participant data event_id",
 }
 
@@ -169,9 +170,9 @@ async def test_overlaps_stored_before_there_was_evidence_keep_their_values_and_r
     assert added == dict.fromkeys(added) | {"evidence": []}
     assert {"confidence", "basis", "p_interruption", "spoken_share"} <= added.keys()
     _, (call,) = clickhouse.rows(
-        "SELECT turns, transfers, fto_p50_ms, fault_counts, faults, frustration_max FROM calls"
+        "SELECT turns, transfers, fto_p50_ms, fault_counts, faults, frustration_max, silence_ratio, silences FROM calls"
     )
-    assert tuple(call) == (2, 0, None, {}, [], None)
+    assert tuple(call) == (2, 0, None, {}, [], None, None, [])
     clickhouse.close()
 
 

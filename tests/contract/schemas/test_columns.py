@@ -118,7 +118,7 @@ def holds(column: str, hint: Any, where: str) -> None:
     # An Instant is a text as well: which it is shows only in the column.
     allowed = {
         bool: {"Bool"},
-        int: {"UInt8", "UInt32", "UInt64"},
+        int: {"UInt8", "UInt32", "UInt64", "Int64"},
         float: {"Float32", "Float64"},
         Instant: {"String", "DateTime64"},
     }

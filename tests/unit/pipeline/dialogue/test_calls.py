@@ -32,7 +32,7 @@ from pipeline.dialogue.call import (
 )
 from pipeline.dialogue.calls import GONE_KEPT_MS, MARK_KEY, Calls, Changes
 from pipeline.dialogue.tone import NO_TONE
-from pipeline.rules import rules
+from pipeline.rules import VERSION, rules
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
 from schemas.codec import encode
 from schemas.errors import Refused
@@ -802,7 +802,7 @@ def test_call_begun_under_other_rules_is_annotated_whole_when_it_closes() -> Non
     restored = Calls(GENERATION, rules("product"))
     restored.restore((key, value) for key, value in saved if value is not None)
     changes = restored.advance(T0 + DAY)
-    assert [row.rules for _, row in changes.annotated if isinstance(row, AnnotatedTurn)] == ["product-1"]
+    assert [row.rules for _, row in changes.annotated if isinstance(row, AnnotatedTurn)] == [VERSION]
     assert changes.summaries[-1][1].state == "closed"
 
 

@@ -51,6 +51,19 @@ def test_phases(human: Span | None, events: list[ReceivedEvent], found: list[tup
     assert of(span(0, 80 * S), human, *events) == found
 
 
+def test_words_count_where_no_event_tells_and_are_marked() -> None:
+    asked_at = T0 + 10 * S
+    (ai, escalation) = phases(span(0, 80 * S), None, [], asked_at)
+    assert (ai.source, escalation.phase, escalation.started_at, escalation.source) == (
+        "roles",
+        "escalation",
+        asked_at,
+        "text",
+    )
+    (_, escalation) = phases(span(0, 80 * S), None, [TRANSFER], asked_at)
+    assert (escalation.started_at, escalation.source) == (TRANSFER.at, "events")
+
+
 def test_call_without_turns_has_none() -> None:
     assert of(None, None, TRANSFER, ENDED) == []
 

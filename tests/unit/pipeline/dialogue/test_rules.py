@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dialogue.annotate import annotate
-from pipeline.dialogue.evidence import FROM_TIMES, FROM_WORDS, evidence
+from pipeline.dialogue.evidence import FROM_TIMES, FROM_WORDS, Sound, evidence
 from pipeline.dialogue.overlap import OverlapEvent, pairs
-from pipeline.dialogue.rules import LEAST_WEIGHT, MOST_EVIDENCE, WeightedRules
+from pipeline.dialogue.rules import LEAST_WEIGHT, MOST_EVIDENCE, Weight, WeightedRules, Weights
 from pipeline.dialogue.spurts import Utterance
 from pipeline.dialogue.timeline import Timeline
 from pipeline.dialogue.vocabulary import spoken
@@ -229,3 +229,118 @@ def _ruled(weights: object) -> WeightedRules:
     from pipeline.dialogue.rules import Weights  # noqa: PLC0415
 
     return WeightedRules(msgspec.convert(weights, Weights), {}, version="0")
+
+
+HELD = ("a", 0, 5_000, "and what I wanted to ask you about the")
+
+
+@pytest.mark.parametrize(
+    ("entry", "language"),
+    [
+        ("haha", ""),
+        ("Ha ha ha!", "en"),
+        ("(laughs)", ""),
+        ("*coughs*", "en"),
+        ("<noise>", ""),
+        ("♪♪", ""),
+        ("hihi [laughter]", "de"),
+        ("jajaja", "es"),
+    ],
+)
+def test_laughter_and_other_marks_are_noise_and_count_for_nothing(entry: str, language: str) -> None:
+    found = annotate(
+        [
+            Utterance(0, 5_000, "t0", "a", HELD[3], language, "user"),
+            Utterance(4_000, 8_000, "t1", "b", entry, language, "agent"),
+        ],
+        PRODUCT,
+    )
+    (event,) = found.overlaps
+    assert (event.class_, event.confidence, event.basis, event.evidence) == ("noise", None, None, ())
+    assert (found.interruptions, found.backchannels, found.faults) == (0, 0, [])
+
+
+@pytest.mark.parametrize(
+    "entry", ["ja", "haha no wait", "(no", "...", "[unintelligible]", "<unk>", "ha ha that is not what I said"]
+)
+def test_words_are_no_noise(entry: str) -> None:
+    assert class_of(HELD, ("b", 4_300, 8_000, entry)) != "noise"
+
+
+@pytest.mark.parametrize(
+    ("text", "voiced", "is_noise"),
+    [(None, 0.04, True), (None, 0.05, False), (None, None, False), ("no wait", 0.0, False)],
+)
+def test_what_has_no_words_and_hardly_a_pitch_is_noise(text: str | None, voiced: float | None, is_noise: bool) -> None:
+    held = Utterance(0, 5_000, "t0", "a", "and what I wanted to ask you about the")
+    entry = Utterance(4_300, 8_000, "t1", "b", text, voiced=voiced)
+    (event,) = annotate([held, entry], PRODUCT).overlaps
+    assert (event.class_ == "noise") == is_noise
+
+
+def heard(sound: Sound | None, *lines: Line) -> OverlapEvent:
+    """The overlap of two turns, of which the second sounds like that."""
+    timeline = Timeline(PRODUCT)
+    said = {f"t{i}": [Utterance(start, end, f"t{i}", who, text)] for i, (who, start, end, text) in enumerate(lines)}
+    timeline.update(said, {} if sound is None else {"t1": sound})
+    (event,) = timeline.overlaps
+    return event
+
+
+ENTRY = ("b", 4_300, 8_000, "no listen to me first")
+
+
+def test_raised_voice_speaks_for_an_interruption_and_says_so() -> None:
+    plain, raised, lowered = (heard(sound, HELD, ENTRY) for sound in (None, Sound(2.0, 2.0), Sound(-2.0, -2.0)))
+    assert plain.p_interruption is not None
+    assert raised.p_interruption is not None
+    assert lowered.p_interruption is not None
+    assert raised.p_interruption > plain.p_interruption > lowered.p_interruption
+    shown = heard(Sound(9.0, 9.0), HELD, ("b", 4_300, 8_000, None))
+    assert {one.name: one.weight for one in shown.evidence}.items() >= {
+        "entry_louder": 0.75,
+        "entry_higher": 0.75,
+    }.items()
+    assert not {"entry_louder", "entry_higher"} & {one.name for one in plain.evidence}
+
+
+@pytest.mark.parametrize(
+    ("sound", "entry", "competition"),
+    [
+        (Sound(2.0, 1.0), ENTRY, "competitive"),
+        (Sound(2.0, None), ENTRY, "competitive"),
+        (Sound(0.0, 0.5), ENTRY, None),  # takes the floor, and does not raise the voice
+        (Sound(0.0, 0.5), ("b", 4_300, 4_990, "no listen to me first"), "cooperative"),
+        (None, ENTRY, "competitive"),  # takes the floor from a turn that ends with "the"
+    ],
+)
+def test_who_interrupts_competes_or_not(sound: Sound | None, entry: Line, competition: str | None) -> None:
+    event = heard(sound, HELD, entry)
+    assert (event.class_, event.competition) == ("interruption", competition)
+
+
+def test_nothing_but_an_interruption_competes() -> None:
+    event = heard(Sound(9.0, 9.0), ("a", 0, 9_000, "one two three four five six"), ("b", 4_000, 4_400, "mm-hmm"))
+    assert (event.class_, event.competition) == ("backchannel", None)
+
+
+def test_turn_that_sounds_otherwise_later_is_judged_again() -> None:
+    timeline = Timeline(PRODUCT)
+    said = {
+        f"t{i}": [Utterance(start, end, f"t{i}", who, text)] for i, (who, start, end, text) in enumerate((HELD, ENTRY))
+    }
+    timeline.update(said)
+    (before,) = timeline.overlaps
+    assert timeline.update({}, {"t1": Sound(3.0, 3.0), "t9": Sound(1.0, 1.0)}) == {"t1"}
+    (after,) = timeline.overlaps
+    assert after == heard(Sound(3.0, 3.0), HELD, ENTRY) != before
+    assert timeline.update({}, {"t0": Sound(3.0, 3.0)}) == set()
+
+
+def test_weights_of_sound_are_checked() -> None:
+    weights = Weights("test", PRODUCT.models, {"entry_furious": Weight(1.0, 0.0, 0.0)})
+    with pytest.raises(Misconfigured, match="sound weighs entry_furious: no evidence of sound"):
+        WeightedRules(weights, read_vocabularies(), version="test")
+    weights = Weights("test", PRODUCT.models, {"entry_louder": Weight(1e9, 0.0, 0.0)})
+    with pytest.raises(Misconfigured, match="sound has one over 1000"):
+        WeightedRules(weights, read_vocabularies(), version="test")

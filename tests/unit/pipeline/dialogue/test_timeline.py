@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dialogue.annotate import PLAIN, annotate, annotation
+from pipeline.dialogue.evidence import Sound
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance
 from pipeline.dialogue.timeline import Timeline
@@ -48,12 +48,17 @@ def test_turn_by_turn_is_all_at_once(chosen: Rules, steps: list[list[Said]]) -> 
     """Turns come in any order, are put in the place of others, and go."""
     timeline = Timeline(chosen)
     now: dict[str, Sequence[Utterance]] = {}
-    for step in steps:
+    sounds: dict[str, Sound] = {}
+    for number, step in enumerate(steps):
         before = annotation(timeline).turns | {}
         changes = dict(step)
         now |= changes
-        changed = timeline.update(changes)
-        found, expected = annotation(timeline), annotate(chain.from_iterable(now.values()), chosen)
+        heard = {turn_id: Sound(number / 2, -number / 3) for turn_id in [*changes, "t01"][::2]}
+        sounds |= heard
+        changed = timeline.update(changes, heard)
+        at_once = Timeline(chosen)
+        at_once.update(now, sounds)
+        found, expected = annotation(timeline), annotation(at_once)
         assert found == expected
         assert changed == {turn_id for turn_id, said in found.turns.items() if before.get(turn_id) != said}
 

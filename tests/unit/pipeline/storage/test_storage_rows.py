@@ -7,11 +7,22 @@ import json
 import msgspec
 
 from pipeline.storage.rows import call_row, event_row, turn_row
-from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary, Evidence, Fault, Overlap, ParticipantSummary
+from schemas.annotated import (
+    AnnotatedEvent,
+    AnnotatedTurn,
+    CallSummary,
+    Evidence,
+    Fault,
+    Overlap,
+    ParticipantSummary,
+    Phase,
+    Silence,
+    Turning,
+)
 from schemas.codec import encode
 from schemas.features import Features, numeric_features
 from schemas.measured import Contour
-from schemas.rows import FaultRow
+from schemas.rows import FaultRow, PhaseRow, SilenceRow, TurningRow
 from schemas.turn import Audio, ReceivedRoom, Word
 from tests.records import T0, measured, received_event, received_turn, unmeasured
 
@@ -34,6 +45,7 @@ OVERLAP = Overlap(
     p_backchannel=0.125,
     basis="words",
     evidence=[Evidence("held_words", -0.5)],
+    competition="competitive",
 )
 TURN = AnnotatedTurn(
     workspace="default",
@@ -56,6 +68,9 @@ TURN = AnnotatedTurn(
     overlap_ms=300,
     overlaps=[OVERLAP],
     sentiment=-0.25,
+    sentiment_ema=-0.125,
+    arousal=0.5,
+    crosstalk_ms=40,
     frustration=0.4,
     frustration_signs={"repeats": 0.35},
     z={"level_dbfs": -1.349},
@@ -120,9 +135,13 @@ def test_turns_values_are_in_their_columns() -> None:
                 "p_backchannel": 0.125,
                 "basis": "words",
                 "evidence": [{"name": "held_words", "weight": -0.5}],
+                "competition": "competitive",
             }
         ],
         "sentiment": -0.25,
+        "sentiment_ema": -0.125,
+        "arousal": 0.5,
+        "crosstalk_ms": 40,
         "frustration": 0.4,
         "frustration_signs": {"repeats": 0.35},
         "z": {"level_dbfs": -1.349},
@@ -144,6 +163,8 @@ def test_what_a_turn_does_not_have_is_null_and_never_zero() -> None:
         "audio_format",
         "contour_hop_ms",
         "sentiment",
+        "sentiment_ema",
+        "arousal",
         "frustration",
         *Features.__struct_fields__,
     }
@@ -193,13 +214,19 @@ def test_calls_values_are_in_their_columns() -> None:
         agent_response_p50_ms=-20.0,
         fault_counts={"slow_answer": 1},
         faults=[Fault(T0 + 7, "slow_answer", "bot", "t2", 2_300)],
-        participants=[ParticipantSummary("caller", "user", 1, 5, 1.0, 1, 2, 3)],
+        silences=[Silence(T0 + 8, 3_500, "caller", "bot", "agent")],
+        turnings=[Turning(T0 + 9, "escalation", "caller", "t3", 0.6)],
+        participants=[ParticipantSummary("caller", "user", 1, 5, 1.0, 1, 2, 3, -0.1, 250, -4_000)],
+        phases=[Phase("escalation", T0 + 1, T0 + 2, "text")],
         rules="plain-1",
     )
     row = msgspec.structs.asdict(call_row(summary))
     expected = msgspec.structs.asdict(summary)
     expected |= {"opened_at": "1767225600.000", "closed_at": "1767226500.000"}
     expected["faults"] = [FaultRow("1767225600.007", "slow_answer", "bot", "t2", 2_300)]
+    expected["silences"] = [SilenceRow("1767225600.008", 3_500, "caller", "bot", "agent")]
+    expected["turnings"] = [TurningRow("1767225600.009", "escalation", "caller", "t3", 0.6)]
+    expected["phases"] = [PhaseRow("escalation", "1767225600.001", "1767225600.002", "text")]
     assert row == expected
     later = call_row(msgspec.structs.replace(summary, started_at=T0 + 1, ended_at=T0 + 2))
     assert (later.started_at, later.ended_at) == ("1767225600.001", "1767225600.002")

@@ -177,6 +177,8 @@ def call(
 
     clickhouse = ClickHouse(running_settings(Settings.from_environment()))
     Console().print(timeline.table(call_id, timeline.lines(clickhouse, call_id, workspace=workspace)))
+    for warning in timeline.warnings(clickhouse, call_id, workspace=workspace):
+        Console(stderr=True).print(plain(warning))
 
 
 @app.command()

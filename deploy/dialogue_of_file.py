@@ -21,7 +21,7 @@ from pipeline.dialogue.floor import quantiles
 from pipeline.dialogue.overlap import OverlapEvent
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance, speech
-from schemas.annotated import FaultKind, OverlapBasis, OverlapClass, OverlapKind
+from schemas.annotated import Competition, FaultKind, OverlapBasis, OverlapClass, OverlapKind
 from schemas.errors import Refused
 
 RTTM_FIELDS = 8
@@ -118,6 +118,15 @@ class Overlap(Struct, frozen=True, rename={"class_": "class"}):
     p_backchannel: float | UnsetType = UNSET
     basis: OverlapBasis | UnsetType = UNSET
     evidence: list[EvidenceOfFile] | UnsetType = UNSET
+    competition: Competition | UnsetType | None = UNSET
+
+
+class SilenceOfFile(Struct, frozen=True):
+    at_s: float
+    duration_ms: int
+    before: str
+    after: str
+    due: str
 
 
 class FaultOfFile(Struct, frozen=True):
@@ -147,6 +156,7 @@ class DialogueOfFile(Struct, frozen=True):
     pauses: Pauses
     overlaps: list[Overlap]
     pairs: list[Pair]
+    silences: list[SilenceOfFile]
     faults: list[FaultOfFile]
     turns: int
     rejected: int
@@ -215,6 +225,10 @@ def dialogue_of(call: CallOfFile) -> DialogueOfFile:
         pauses=Pauses(n=pauses.n, p50_ms=pauses.p50),
         overlaps=[_overlap(event, call.zero_ms) for event in found.overlaps],
         pairs=_pairs(found.overlaps),
+        silences=[
+            SilenceOfFile((one.at - call.zero_ms) / 1000, one.duration_ms, one.before, one.after, one.due)
+            for one in found.floor.silences
+        ],
         faults=[
             FaultOfFile(one.kind, (one.at - call.zero_ms) / 1000, one.duration_ms, one.participant)
             for one in found.faults
@@ -238,6 +252,7 @@ def _overlap(event: OverlapEvent, zero_ms: int) -> Overlap:
         p_backchannel=event.p_backchannel,
         basis=event.basis,
         evidence=[EvidenceOfFile(*one) for one in event.evidence],
+        competition=event.competition,
     )
 
 

@@ -13,7 +13,11 @@ from deploy.plain import plain
 def table(call: DialogueOfFile) -> Group:
     """The call in three parts."""
     parts: list[RenderableType] = [plain(call.call_id), _sums(call), _participants(call), _overlaps(call)]
-    return Group(*parts, _faults(call)) if call.faults else Group(*parts)
+    if call.silences:
+        parts.append(_silences(call))
+    if call.faults:
+        parts.append(_faults(call))
+    return Group(*parts)
 
 
 def _sums(call: DialogueOfFile) -> Text:
@@ -59,11 +63,22 @@ def _overlaps(call: DialogueOfFile) -> Table:
             f"{event.start_s:.3f}",
             str(event.duration_ms),
             plain(f"{event.overlapper} over {event.overlapped}"),
-            event.class_,
+            f"{event.class_}, {event.competition}" if event.competition else event.class_,
             f"{event.confidence:.2f}" if isinstance(event.confidence, float) else "",
             event.kind,
             "taken" if event.floor_taken else "",
         )
+    return found
+
+
+def _silences(call: DialogueOfFile) -> Table:
+    found = Table()
+    found.add_column("silent from (s)", justify="right", no_wrap=True)
+    found.add_column("ms", justify="right", no_wrap=True)
+    for name in ("before", "after", "who should speak"):
+        found.add_column(name)
+    for one in call.silences:
+        found.add_row(f"{one.at_s:.3f}", str(one.duration_ms), plain(one.before), plain(one.after), one.due)
     return found
 
 

@@ -24,6 +24,13 @@ FROM call_events WHERE workspace = {workspace:String} AND call_id = {call_id:Str
 ORDER BY opened_at, at, event_id
 """
 
+_CLOCKS = """
+SELECT opened_at, said.participant, said.clock_skew_ms
+FROM calls ARRAY JOIN participants AS said
+WHERE workspace = {workspace:String} AND call_id = {call_id:String} AND said.clock_skew_ms IS NOT NULL
+ORDER BY opened_at, said.participant
+"""
+
 
 class Line(NamedTuple):
     """A line of the timeline. at : when it starts."""
@@ -71,6 +78,16 @@ def lines(clickhouse: ClickHouse, call_id: str, *, workspace: str) -> list[Line]
             f"select workspace, call_id from calls"
         )
     return sorted(found, key=lambda line: (line.opened_at, line.at))
+
+
+def warnings(clickhouse: ClickHouse, call_id: str, *, workspace: str) -> list[str]:
+    """What may be wrong with the call's times; they are shown as they were sent."""
+    _, found = clickhouse.rows(_CLOCKS, {"workspace": workspace, "call_id": call_id})
+    return [
+        f"the clock of {participant} seems to be {abs(skew_ms) / 1000:.1f} s {'behind' if skew_ms > 0 else 'ahead'}: "
+        f"overlaps and gaps with others may be off by as much"
+        for _, participant, skew_ms in found
+    ]
 
 
 def table(call_id: str, found: list[Line]) -> Table:

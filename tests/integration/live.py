@@ -116,13 +116,14 @@ class Live:
         )
 
     async def said(self, call_id: str) -> dict[str, list[Row]]:
-        """All that the five views say of a call, but for what the same turns sent again differ in."""
+        """All that the six views say of a call, but for what the same turns sent again differ in."""
         views = {
             "turns": ("turn_id", DIFFERENT),
             "call_events": ("event_id", DIFFERENT),
             "calls": ("call_id", "inserted_at, opened_at, version, call_id, closed_at"),
             "overlaps": ("started_at, turn_id", "opened_at, call_id"),
             "faults": ("at, kind", "opened_at, call_id"),
+            "silences": ("at", "opened_at, call_id"),
         }
         found = {
             view: await self.rows(
@@ -131,6 +132,9 @@ class Live:
             )
             for view, (order, but) in views.items()
         }
+        for call in found["calls"]:
+            for said in call["participants"]:
+                del said["delay_p50_ms"], said["clock_skew_ms"]  # of when the turns were received
         for turn in found["turns"]:
             if turn["audio_blob"] is not None:
                 turn["audio_blob"] = turn["audio_blob"].rpartition("/")[2]  # the folder is the call's

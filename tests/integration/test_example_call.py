@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from deploy.example import load
-from pipeline.dialogue.evidence import FROM_TIMES, FROM_WORDS
+from pipeline.dialogue.evidence import FROM_SOUND, FROM_TIMES, FROM_WORDS
 from pipeline.rules import VERSION
 from tests.integration.conftest import ExampleCall
 from tests.integration.conversation import instant
@@ -69,7 +69,7 @@ async def test_overlaps_are_those_it_was_composed_with(live: Live, example_call:
     for row in rows:
         assert 0 < row["confidence"] < 1
         assert row["rules"] == VERSION
-        assert row["evidence"][0]["name"] in FROM_TIMES | FROM_WORDS
+        assert row["evidence"][0]["name"] in FROM_TIMES | FROM_WORDS | FROM_SOUND
     # The last one comes into a turn with a pause, whose words have no times.
     assert [row["basis"] for row in rows] == ["words", "words", "words", "times"]
 

@@ -97,6 +97,7 @@ def test_call_is_printed_as_the_page_says(tmp_path: Path) -> None:
             },
         ],
         "pairs": [{"overlapper": "agent", "overlapped": "user", "overlap_s": 0.8}],
+        "silences": [],
         "faults": [],
         "turns": 5,
         "rejected": 0,

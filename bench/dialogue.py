@@ -20,15 +20,17 @@ from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance, utterances
 from pipeline.dialogue.timeline import Timeline
 from pipeline.dialogue.tone import tone
+from pipeline.dsp.contour import POINTS
 from pipeline.rules import read_vocabularies, rules
 from schemas.annotated import RulesName
 from schemas.features import Features, numeric_features
 from schemas.identity import Position
-from schemas.measured import MeasuredTurn, SpeechSegment
+from schemas.measured import Contour, MeasuredTurn, SpeechSegment
 
 CALLS = 250
 BATCH = 1_000
 LENGTHS = (40, 1_000, 5_000, 16_000)
+HOP_MS = 10
 LATEST = 100
 """Turns over which the cost of one more is averaged."""
 REPEATS = 3
@@ -51,7 +53,7 @@ def measure_dialogue() -> list[Measurement]:
     ]
     found.append(
         Measurement(
-            name="all that the calls stage makes of turns with acoustics, z, tone and frustration included",
+            name="all that the calls stage makes of turns with acoustics: z, cross-talk, tone and frustration included",
             value=_all_speed(measured, rules("product")),
             unit="turns/s",
             how=f"calls of {TURNS_PER_CALL} turns, {BATCH:,} a batch, one core",
@@ -124,6 +126,7 @@ def _all_speed(turns: Sequence[MeasuredTurn], chosen: Rules) -> float:
             not_measured_reason=None,
             features=msgspec.convert({name: round(chance.gauss(10, 3)) for name in numeric_features()}, Features),
             segments=[SpeechSegment(0, turn.turn.ended_at - turn.turn.started_at)],
+            contour=_contour(chance, turn.turn.ended_at - turn.turn.started_at),
         )
         for turn in turns
     ]
@@ -132,6 +135,18 @@ def _all_speed(turns: Sequence[MeasuredTurn], chosen: Rules) -> float:
     for first in range(0, len(heard), BATCH):
         calls.apply([(Position(1, first + number), turn) for number, turn in enumerate(heard[first : first + BATCH])])
     return len(heard) / (time.process_time() - before)
+
+
+def _contour(chance: random.Random, length_ms: int) -> Contour:
+    """Of a voice as loud as any, a third of it unvoiced."""
+    frames = -(-length_ms // HOP_MS // POINTS) or 1
+    points = max(1, length_ms // HOP_MS // frames)
+    louder = chance.randint(-40, 40)  # up to 16 dB
+    return Contour(
+        HOP_MS * frames,
+        bytes(chance.choice((0, 90, 100, 110)) for _ in range(points)),
+        bytes(chance.randint(100, 160) + louder for _ in range(points)),
+    )
 
 
 def _long_call(length: int) -> list[MeasuredTurn]:

@@ -29,7 +29,7 @@ UNVOICED = "fewer than 5 voiced frames (50 ms)"
 SILENT = "digital silence"
 
 
-class Features(Struct, frozen=True, omit_defaults=True):
+class Features(Struct, frozen=True, omit_defaults=True, gc=False):
     """One value for each feature of a turn; see the module's docstring."""
 
     duration_s: Annotated[

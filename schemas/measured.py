@@ -27,14 +27,14 @@ PAUSE_MS = 200
 """Shorter silences belong to speech: 180 to 200 ms is the usual threshold (Heldner & Edlund 2010)."""
 
 
-class SpeechSegment(Struct, frozen=True, array_like=True):
+class SpeechSegment(Struct, frozen=True, array_like=True, gc=False):
     """A stretch of voice activity, half open, in ms from the start of the turn; two are a pause apart at least."""
 
     start_ms: int
     end_ms: int
 
 
-class Contour(Struct, frozen=True):
+class Contour(Struct, frozen=True, gc=False):
     """F0 and level along the turn, for drawing: at most 600 points each, one byte a point.
 
     Point i stands for the stretch [i, i + 1) * hop_ms from the turn's start.

@@ -91,7 +91,7 @@ class Turn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metadata: Annotated[dict[str, str] | None, Meta(description="Anything of the sender's, as flat strings.")] = None
 
 
-class Audio(Struct, frozen=True, omit_defaults=True):
+class Audio(Struct, frozen=True, omit_defaults=True, gc=False):
     """Where a turn's audio lies and how to read it."""
 
     blob: Annotated[
@@ -104,7 +104,7 @@ class Audio(Struct, frozen=True, omit_defaults=True):
     channel: AudioChannel = "mix"
 
 
-class Word(Struct, frozen=True, array_like=True):
+class Word(Struct, frozen=True, array_like=True, gc=False):
     """A word with its times in epoch milliseconds."""
 
     w: str

@@ -21,7 +21,6 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple, get_args, get_type_hints
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from schemas.features import Features, numeric_features
@@ -91,29 +90,30 @@ _AT_ONCE = 256
 """Turns scored in one go: 6 MB of windows."""
 
 
-def z_scores(values: Floats, first: int) -> Floats:
-    """z of the rows from `first` on, each against the WINDOW rows before it.
+def z_scores(values: Floats, before: Floats) -> Floats:
+    """z of turns, each against those before it.
 
-    values : float64 [n, len(NAMES)], a participant's turns in order, NaN where not measured; rows before
-    first - WINDOW are not looked at.  Returns float64 [n - first, len(NAMES)], NaN where there is no z.
+    values : float64 [n, len(NAMES)], NaN where not measured. before : float64 [n, window, len(NAMES)], of the turns
+    before each, in any order, NaN also where there are fewer. Returns float64 [n, len(NAMES)], NaN where there is no z.
     """
-    padded = np.full((WINDOW + len(values), len(NAMES)), np.nan)
-    padded[WINDOW:] = values
-    before = np.sort(sliding_window_view(padded[first:-1], WINDOW, axis=0))  # NaN sorts last
-    count = WINDOW - np.isnan(before).sum(axis=-1)
-    median = _median(before, count)
-    spread = 1.4826 * _median(np.sort(np.abs(before - median[..., np.newaxis])), count)
+    rising = np.sort(before.transpose(0, 2, 1))  # NaN sorts last
+    count = rising.shape[-1] - np.isnan(rising).sum(axis=-1)
+    median = _median(rising, count)
+    spread = 1.4826 * _median(np.sort(np.abs(rising - median[..., np.newaxis])), count)
     spread = np.maximum(spread, np.maximum(_ABSOLUTE, _RELATIVE * np.abs(median)))
-    z: Floats = np.clip((values[first:] - median) / spread, -LIMIT, LIMIT)
+    z: Floats = np.clip((values - median) / spread, -LIMIT, LIMIT)
     z[count < MIN_TURNS] = np.nan
     return z.round(3) + 0.0  # and -0.0 becomes 0.0
 
 
 def _median(rising: Floats, count: NDArray[np.intp]) -> Floats:
     """Median of the first `count` of the last axis; NaN where that is 0."""
-    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, WINDOW - 1)
-    middle: Floats = np.take_along_axis(rising, np.stack([low, high], axis=-1), axis=-1).mean(axis=-1)
-    return middle
+    width = rising.shape[-1]
+    # Places in the flat array: np.take_along_axis costs five times as much on windows as small as these.
+    begins = np.arange(0, rising.size, width).reshape(count.shape)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, width - 1)
+    flat = rising.reshape(-1)
+    return np.asarray((flat[begins + low] + flat[begins + high]) / 2)
 
 
 class Baselines:
@@ -130,6 +130,7 @@ class Baselines:
         self._z: dict[str, Floats] = {}
         self._stale: set[str] = set()
         """Turns whose z has to be looked at: those that came or left, and their followers."""
+        self._changed: set[str] = set()
 
     def put(self, measured: MeasuredTurn) -> None:
         """Take a turn in, in place of the revision that was there."""
@@ -146,22 +147,26 @@ class Baselines:
         self._stale.update(follower.turn_id for follower in speaker.places[index : index + 1 + WINDOW])
 
     def update(self) -> set[str]:
-        """Bring every z up to date; the ids of the turns whose z is now another."""
-        stale: defaultdict[str, list[_Place]] = defaultdict(list)
-        changed = set()
+        """Bring every z up to date; the ids of the turns whose z is another one than at the last update."""
+        score([self])
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def stale(self) -> Iterator[tuple[str, _Place, _Speaker]]:
+        """The turns whose z has to be made anew, and no more from now on."""
         for turn_id in self._stale:
             if turn_id in self._places:
                 participant, place = self._places[turn_id]
-                stale[participant].append(place)
+                yield turn_id, place, self._speakers[participant]
             elif _differ(self._z.pop(turn_id, NO_Z), NO_Z):
-                changed.add(turn_id)
+                self._changed.add(turn_id)
         self._stale.clear()
-        for participant, places in stale.items():
-            for turn_id, z in self._speakers[participant].scored(places):
-                if _differ(self._z.get(turn_id, NO_Z), z):
-                    self._z[turn_id] = z
-                    changed.add(turn_id)
-        return changed
+
+    def take(self, turn_id: str, z: Floats) -> None:
+        """Note a turn's z, made anew."""
+        if _differ(self._z.get(turn_id, NO_Z), z):
+            self._z[turn_id] = z
+            self._changed.add(turn_id)
 
     def z(self, turn_id: str) -> dict[str, float]:
         """z by feature, as of the last `update`, in the order of the table; {} for a turn without acoustics."""
@@ -202,27 +207,27 @@ class _Speaker:
         self.places: list[_Place] = []
         self.values: list[Floats] = []
 
-    def scored(self, places: Iterable[_Place]) -> Iterator[tuple[str, Floats]]:
-        """turn_id and z of the turns at the places."""
-        for start, end in _runs(sorted(bisect_left(self.places, place) for place in places)):
-            since = max(0, start - WINDOW)
-            scores = z_scores(np.array(self.values[since:end]), start - since)
-            for place, z in zip(self.places[start:end], scores, strict=True):
-                yield place.turn_id, z.copy()  # not a view: that would keep all of `scores` as long as any of them
+    def before(self, place: _Place) -> list[Floats]:
+        """The values of the turns in the place's window, and last those of the turn there."""
+        index = bisect_left(self.places, place)
+        return self.values[max(0, index - WINDOW) : index + 1]
+
+
+def score(many: Iterable[Baselines]) -> None:
+    """Make anew what z of these calls are out of date, all at once: most of the cost of a few is that of the calls to
+    numpy."""
+    stale = [(baselines, *turn) for baselines in many for turn in baselines.stale()]
+    for first in range(0, len(stale), _AT_ONCE):
+        some = stale[first : first + _AT_ONCE]
+        windows = [speaker.before(place) for _, _, place, speaker in some]
+        values = np.array([window[-1] for window in windows])
+        before = np.full((len(some), max(1, max(map(len, windows)) - 1), len(NAMES)), np.nan)
+        for row, window in zip(before, windows, strict=True):
+            if len(window) > 1:
+                np.stack(window[:-1], out=row[: len(window) - 1])
+        for (baselines, turn_id, *_), z in zip(some, z_scores(values, before), strict=True):
+            baselines.take(turn_id, z.copy())  # not a view: that would keep all of them as long as any
 
 
 def _differ(one: Floats, other: Floats) -> bool:
     return not np.array_equal(one, other, equal_nan=True)
-
-
-def _runs(indices: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """[start, end) of the stretches that rising indices make, none longer than _AT_ONCE."""
-    start = end = -1
-    for index in indices:
-        if index != end or end - start == _AT_ONCE:
-            if end > start:
-                yield start, end
-            start = index
-        end = index + 1
-    if end > start:
-        yield start, end

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import Struct
 
+from pipeline.dialogue.baseline import score
 from pipeline.dialogue.call import (
     KEPT_MS,
     MAX_PARTICIPANTS,
@@ -204,6 +205,7 @@ class Calls:
                     call.closed = False
                     changes.state.append((_head_key(key), _stored_call(call)))
                 changes.state.append((_state_key(key, record), _stored(call, record, position)))
+        score(self._calls[key].baselines for key in touched)
         for key, new in touched.items():
             self._annotate(key, new, changes)
         return changes

@@ -9,6 +9,7 @@ participant speaks as well is left alone.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Final, NamedTuple
@@ -51,32 +52,33 @@ class Track(NamedTuple):
     contour: Contour
     spoken: tuple[Utterance, ...]
 
+    @property
+    def ended_at(self) -> float:
+        return self.started_at + self.contour.hop_ms * len(self.contour.f0)
+
 
 def copies(one: Track, other: Track) -> frozenset[int]:
-    """Which stretches of `one.spoken`, by index, are the other's voice."""
-    end = other.started_at + other.contour.hop_ms * len(other.contour.f0)
+    """Which stretches of `one.spoken`, by index, are the other's voice; they share time with the other's audio."""
+    ended_at = other.ended_at
     return frozenset(
         index
         for index, spoken in enumerate(one.spoken)
-        if spoken.end > other.started_at + LAGS_MS[0]
-        and spoken.start < end + LAGS_MS[-1]
-        and _is_copy(one, spoken, other)
+        if spoken.end > other.started_at and spoken.start < ended_at and _is_copy(one, spoken, other)
     )
 
 
 def _is_copy(one: Track, spoken: Utterance, other: Track) -> bool:
+    # The loudest points of the two tell most pairs apart, at a hundredth of the cost.
+    first, last = _between(one, spoken.start, spoken.end)
+    level = one.contour.level[first:last]
+    begin, end = _between(other, spoken.start - LATEST_MS, spoken.end - EARLIEST_MS)
+    beside = other.contour.level[begin:end]
+    if not level or not beside or max(beside) - max(level) < QUIETER_STEPS:
+        return False
     hop_ms, other_hop_ms = one.contour.hop_ms, other.contour.hop_ms
-    first, last = (int((at - one.started_at) / hop_ms) for at in (spoken.start, spoken.end))
-    f0, level = one.contour.f0[first:last], one.contour.level[first:last]
+    f0 = one.contour.f0[first:last]
     count = len(f0) - f0.count(0)
     if count < LEAST_POINTS or count * hop_ms < LEAST_VOICED_MS:
-        return False
-    # The loudest points of the two tell most pairs apart, at a hundredth of the cost.
-    begin, end = (
-        int((at - other.started_at) / other_hop_ms) for at in (spoken.start - LATEST_MS, spoken.end - EARLIEST_MS)
-    )
-    beside = other.contour.level[max(0, begin) : max(0, end)]
-    if not beside or max(beside) - max(level) < QUIETER_STEPS:
         return False
     at_ms = one.started_at - other.started_at + (first + np.arange(len(f0)) + 0.5) * hop_ms
     ours, theirs = _points(f0), _points(other.contour.f0)
@@ -95,6 +97,12 @@ def _is_copy(one: Track, spoken: Utterance, other: Track) -> bool:
         return False
     spread = quiet.std() * loud.std()
     return bool(spread > 0 and ((quiet - quiet.mean()) * (loud - loud.mean())).mean() >= LEVELS_AGREE * spread)
+
+
+def _between(track: Track, start: int, end: int) -> tuple[int, int]:
+    """The first and one past the last point of [start, end)."""
+    hop_ms = track.contour.hop_ms
+    return max(0, int((start - track.started_at) / hop_ms)), max(0, int((end - track.started_at) / hop_ms))
 
 
 def _places(at_ms: NDArray[np.floating], hop_ms: float, points: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
@@ -135,14 +143,13 @@ class CrossTalk:
         if measured.contour is None or not spoken:
             return {turn.turn_id: spoken} | {one: self._without(one) for one in stale}
         track = Track(turn.participant, turn.started_at, measured.contour, spoken)
-        length_ms = ceil(measured.contour.hop_ms * len(measured.contour.f0))
-        for turn_id in self._near(track, length_ms):
-            other = self._tracks[turn_id]
+        for turn_id, other in self._beside(track):
             self._compare(turn.turn_id, track, turn_id, other)
             if self._compare(turn_id, other, turn.turn_id, track):
                 stale.add(turn_id)
         self._tracks[turn.turn_id] = track
         insort(self._starts.setdefault(turn.participant, []), (turn.started_at, turn.turn_id))
+        length_ms = ceil(track.ended_at) - turn.started_at
         self._longest_ms[turn.participant] = max(self._longest_ms.get(turn.participant, 0), length_ms)
         return {one: self._without(one) for one in (turn.turn_id, *stale)}
 
@@ -161,17 +168,16 @@ class CrossTalk:
         cut = frozenset().union(*self._copies[turn_id].values())
         return tuple(one for index, one in enumerate(spoken) if index not in cut)
 
-    def _near(self, track: Track, length_ms: int) -> list[str]:
-        """Turns of others that share time with the track, or nearly."""
-        begin, end = track.started_at - LATEST_MS, track.started_at + length_ms + LATEST_MS
-        return [
-            turn_id
-            for participant, starts in self._starts.items()
-            if participant != track.participant
-            for _, turn_id in starts[
-                bisect_left(starts, (begin - self._longest_ms[participant], "")) : bisect_left(starts, (end, ""))
-            ]
-        ]
+    def _beside(self, track: Track) -> Iterator[tuple[str, Track]]:
+        """Turns of others that share time with the track."""
+        ended_at = ceil(track.ended_at)
+        for participant, starts in self._starts.items():
+            if participant != track.participant:
+                first = bisect_left(starts, (track.started_at - self._longest_ms[participant], ""))
+                for _, turn_id in starts[first : bisect_left(starts, (ended_at, ""))]:
+                    other = self._tracks[turn_id]
+                    if other.ended_at > track.started_at:
+                        yield turn_id, other
 
     def _compare(self, turn_id: str, track: Track, other_id: str, other: Track) -> bool:
         """Note what of the turn is a copy of the other; whether anything is."""

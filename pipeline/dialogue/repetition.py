@@ -30,7 +30,8 @@ def is_repetition(spurt: Spurt, before: Sequence[Spurt]) -> bool:
     for earlier in reversed(before):
         if earlier.start < spurt.start - WITHIN_MS:
             return False
-        others = _words(earlier)
+        said = earlier.utterances
+        others = _different(said[0].text) if len(said) == 1 else _words(earlier)
         if len(others) < FEWEST_WORDS:
             continue
         if SAME_SHARE * max(len(words), len(others)) > min(len(words), len(others)):

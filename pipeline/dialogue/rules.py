@@ -211,7 +211,8 @@ class WeightedRules:
         # Against the greatest of them: no weights are too large.
         greatest = max(0.0, interruption, backchannel)
         odds = exp(interruption - greatest), exp(backchannel - greatest), exp(-greatest)
-        p_interruption, p_backchannel, p_neither = (one / sum(odds) for one in odds)
+        whole = sum(odds)
+        p_interruption, p_backchannel, p_neither = odds[0] / whole, odds[1] / whole, odds[2] / whole
         for_interruption = interruption + model.offset["interruption"]
         for_backchannel = backchannel + model.offset["backchannel"]
         likelier: Judged = "interruption" if for_interruption >= for_backchannel else "backchannel"
@@ -270,10 +271,13 @@ def _weightiest(
     weights: Mapping[str, Weight], found: Mapping[str, float], judged: Judged, sign: int
 ) -> tuple[Evidence, ...]:
     """What spoke most for the class (with sign -1 for neither), and most against it."""
-    added = [
-        Evidence(name, round(sign * getattr(weight, judged) * (found[name] - weight.mean), 2))
-        for name, weight in weights.items()
-        if name in found
-    ]
-    added.sort(key=lambda one: (-abs(one.weight), one.name))
-    return tuple(one for one in added[:MOST_EVIDENCE] if abs(one.weight) >= LEAST_WEIGHT)
+    of_interruption = judged == "interruption"
+    added = []
+    for name, weight in weights.items():
+        if name in found:
+            by = weight.interruption if of_interruption else weight.backchannel
+            odds = round(sign * by * (found[name] - weight.mean), 2)
+            if abs(odds) >= LEAST_WEIGHT:
+                added.append((-abs(odds), name, odds))
+    added.sort()
+    return tuple(Evidence(name, odds) for _, name, odds in added[:MOST_EVIDENCE])

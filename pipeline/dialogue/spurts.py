@@ -114,21 +114,22 @@ def utterances(measured: MeasuredTurn) -> tuple[Utterance, ...]:
     active = union((start, end) for start, end in clipped if start < end)
     if not active:
         return () if whole.text is None else (whole,)
-    found = (_speech(turn, start, end, text) for (start, end), text in zip(active, _texts(turn, active), strict=True))
     parts = 1 if turn.words else len(active)
-    return tuple(
-        utterance._replace(parts=parts, voiced=_voiced(measured, utterance))
-        for utterance in found
-        if utterance is not None
-    )
+    found = []
+    for (start, end), text in zip(active, _texts(turn, active), strict=True):
+        said = whole if text is turn.text else _speech(turn, start, end, text)
+        if said is not None:
+            voiced = _voiced(measured, start, end)
+            found.append(said._replace(start=start, end=end, parts=parts, voiced=voiced))
+    return tuple(found)
 
 
-def _voiced(measured: MeasuredTurn, utterance: Utterance) -> float | None:
+def _voiced(measured: MeasuredTurn, start: int, end: int) -> float | None:
     if measured.contour is None:
         return None
     hop_ms = measured.contour.hop_ms
-    first, last = (int((at - measured.turn.started_at) / hop_ms) for at in (utterance.start, utterance.end))
-    points = measured.contour.f0[first : last + 1]
+    begin = measured.turn.started_at
+    points = measured.contour.f0[int((start - begin) / hop_ms) : int((end - begin) / hop_ms) + 1]
     return 1 - points.count(0) / len(points) if points else None
 
 

@@ -8,7 +8,7 @@ it is worth on speech: docs/decisions/0011.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from itertools import chain
 from typing import Final, NamedTuple
@@ -85,7 +85,27 @@ NO_TONE: Final = Tone(lambda turn: None, lambda turn: False, lambda turn: False)
 
 @lru_cache(1024)
 def _score(text: str) -> float:
+    if _PLAIN.fullmatch(text) and _anchors().isdisjoint(_bare(text)):
+        return 0.0
     return round(float(_analyzer().polarity_scores(text)["compound"]), DECIMALS)
+
+
+_PLAIN: Final = re.compile(r"[\w\s,.'-]*", re.ASCII)
+_EDGES: Final = ",.'-_"
+
+
+def _bare(text: str) -> Iterator[str]:
+    for token in text.lower().split():
+        yield token
+        yield token.strip(_EDGES)
+
+
+@cache
+def _anchors() -> frozenset[str]:
+    """Words without which a text scores 0: most turns have none of them, and need not be scored."""
+    analyzer = _analyzer()
+    phrases = (phrase.split(" ", 1)[0] for phrase in chain(analyzer.multiword, analyzer.idioms))
+    return frozenset(chain(analyzer.lexicon, phrases))
 
 
 @cache

@@ -98,7 +98,7 @@ def spoken(text: str | None) -> tuple[str, ...]:
     return _spoken(text)
 
 
-@lru_cache(4096)
+@lru_cache(8192)
 def _spoken(text: str) -> tuple[str, ...]:
     plain = unicodedata.normalize("NFC", without_tags(text)).lower().translate(_PLAIN)
     tokens = (_EDGES.sub("", token) for token in plain.split())

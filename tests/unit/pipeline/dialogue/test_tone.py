@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from vader import SentimentIntensityAnalyzer
 
 from pipeline.dialogue.tone import tone
+from pipeline.dialogue.vocabulary import Vocabulary
 from pipeline.rules import read_vocabularies
 from schemas.turn import ReceivedTurn
 from tests.records import received_turn
@@ -73,3 +75,75 @@ def test_any_text_has_one_within_bounds_or_none(text: str, language: str | None)
 def test_long_text_takes_no_longer_than_its_beginning() -> None:
     beginning = "i am not happy with it " * 1_000
     assert SENTIMENT(turn(beginning * 4)) == SENTIMENT(turn(beginning[:10_000]))
+
+
+ANALYZER = SentimentIntensityAnalyzer()
+PLAIN_WORDS = [
+    "the",
+    "order",
+    "kind",
+    "of",
+    "but",
+    "not",
+    "to",
+    "for",
+    "so",
+    "yes",
+    "NO",
+    "Don't",
+    "i'm",
+    "o'clock",
+    "2nd",
+]
+PIECES = st.sampled_from(
+    [
+        *PLAIN_WORDS,
+        *list(ANALYZER.lexicon)[::40],
+        *ANALYZER.idioms,
+        *list(ANALYZER.multiword)[:40],
+        ":)",
+        "!",
+        "??",
+        "…",
+        "😀",
+    ]
+)
+GLUE = st.sampled_from([" ", "  ", ", ", ". ", "! ", "-", " -", "'", "_", "\n"])
+
+
+@settings(max_examples=500)
+@given(st.lists(st.tuples(PIECES, GLUE), max_size=12), st.booleans())
+def test_sentiment_is_the_librarys(pieces: list[tuple[str, str]], upper: bool) -> None:
+    """Also where no word is looked up, because none could have any."""
+    text = "order " + "".join(piece + glue for piece, glue in pieces)
+    text = text.upper() if upper else text
+    found = SENTIMENT(turn(text, "en"))
+    assert found == round(ANALYZER.polarity_scores(text)["compound"], 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Can I speak to a human, please?",
+        "I'LL TRANSFER YOU now",
+        "quiero hablar con una persona",
+        "ich möchte mit einem Menschen sprechen",
+        "je vous transfère",
+    ],
+)
+def test_handing_the_call_to_a_person_is_heard(text: str) -> None:
+    assert TONE.transfers(turn(text))
+    assert not TONE.not_understood(turn(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "transfer the money", "speak to a humanist", "[transfer you]", "is a human rights issue"]
+)
+def test_other_talk_of_transfers_and_humans_is_not(text: str) -> None:
+    assert not TONE.transfers(turn(text))
+
+
+def test_what_agents_say_that_did_not_understand_is_heard() -> None:
+    assert TONE.not_understood(turn("Sorry, I didn’t catch that."))
+    assert not TONE.not_understood(turn("I did catch that."))
+    assert not tone({"en": Vocabulary()}).not_understood(turn("Sorry, I didn't catch that."))

@@ -94,23 +94,13 @@ def run(
 @app.command()
 def gateway() -> None:
     """Serve the HTTP endpoint."""
-    import uvicorn  # noqa: PLC0415
-
-    from pipeline.gateway.app import create_app  # noqa: PLC0415
+    from pipeline.gateway.serve import serve  # noqa: PLC0415
     from pipeline.kafka.client import brokers  # noqa: PLC0415
 
     settings = Settings.from_environment()
     brokers(settings)
     log.configure(settings.log_level, process="gateway")
-    uvicorn.run(
-        create_app(settings),
-        host=settings.gateway_host,
-        port=settings.gateway_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
+    serve(settings)
 
 
 @app.command()

@@ -28,6 +28,9 @@ KAFKA_PORT = 9092
 CLICKHOUSE_PORT = 8123
 CLICKHOUSE_USER = "mise"
 GATEWAY_READY_S = 30.0
+DRAIN_S = 1.0
+"""Who presses Ctrl-C waits for it all to stop."""
+STOPPED_AFTER_S = 1.5
 STAGES = ("features", "calls", "sink")
 
 
@@ -73,6 +76,8 @@ def services_of(settings: Settings, *, default_ports: bool = True) -> Services:
         )
         servers.append(_clickhouse(server, logs / "clickhouse.log"))
     settings = settings.model_copy(update={"gateway_port": port(settings.gateway_port)})
+    if "gateway_drain_s" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"gateway_drain_s": DRAIN_S})
     environ = _environ(settings)
     return Services(
         settings=settings,
@@ -83,6 +88,7 @@ def services_of(settings: Settings, *, default_ports: bool = True) -> Services:
             ready=lambda _, alive: _gateway_ready(settings, alive, logs / "gateway.log"),
             log_file=logs / "gateway.log",
             environ=environ,
+            stop_s=settings.gateway_drain_s + STOPPED_AFTER_S,
         ),
         stages=tuple(_stage(settings, name, logs / f"{name}.log", environ) for name in STAGES),
     )

@@ -10,6 +10,7 @@ REQUESTS = Counter("mise_gateway_requests_total", "Requests answered.", ["route"
 REQUEST_SECONDS = Histogram(
     "mise_gateway_request_seconds", "From the request's head to the answer.", ["route"], buckets=_SECONDS
 )
+IN_FLIGHT_BYTES = Gauge("mise_gateway_in_flight_bytes", "What the requests that are being answered hold.")
 ACCEPTED = Counter("mise_gateway_accepted_total", "Turns and call events acknowledged by Kafka.", ["record"])
 REFUSED = Counter("mise_gateway_refused_total", "Turns and call events refused.", ["record", "reason"])
 AUDIO_BYTES = Counter("mise_gateway_audio_bytes_total", "Audio stored in the blob store.")

@@ -73,6 +73,14 @@ class Settings(BaseSettings):
         le=900_000,
         description="An encoded record; the topics take no more than what is made from this.",
     )
+    gateway_in_flight_bytes: int = Field(
+        256 * 2**20,
+        ge=2**20,
+        description="Bodies of the requests in flight together; what goes beyond is answered 503.",
+    )
+    gateway_drain_s: float = Field(
+        5.0, gt=0, description="How long requests in flight may take after SIGTERM; the rest is then answered 503."
+    )
     gateway_produce_timeout_s: float = Field(15.0, gt=0, description="After this the answer is 503, never 202.")
 
     features_processes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="Audio pool.")

@@ -20,6 +20,7 @@ from pipeline.gateway import openapi, problems
 from pipeline.gateway.accept import AcceptedEvent, AcceptedTurn, Limits, accept_event, accept_turn
 from pipeline.gateway.body import read_body
 from pipeline.gateway.idempotency import Answer, Answers
+from pipeline.gateway.in_flight import REQUEST_BYTES, InFlight
 from pipeline.gateway.keys import KeyRing, Scope
 from pipeline.gateway.publish import Publisher
 from pipeline.settings import Settings
@@ -42,9 +43,8 @@ KEY_HEADER = "Idempotency-Key"
 KEY_CHARACTERS = 256
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(gateway: Gateway) -> FastAPI:
     """The application; it connects to Kafka and the blob store when it starts, and fails to start if it can't."""
-    gateway = Gateway(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -70,6 +70,9 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.publisher = Publisher(settings)
+        # Room for one body of the greatest size, whatever the settings say.
+        most = max(settings.gateway_in_flight_bytes, settings.gateway_body_bytes + REQUEST_BYTES)
+        self.in_flight = InFlight(most, drain_s=settings.gateway_drain_s)
         self._keys = KeyRing(settings.keys_file())
         self._answers = Answers(time.monotonic)
         self._limits = Limits(
@@ -143,8 +146,9 @@ class Gateway:
         return Response(b'{"status":"ok"}', media_type="application/json")
 
     async def get_ready(self) -> Response:
-        """Kafka and the blob store answer."""
+        """Kafka and the blob store answer, and there is room for further requests."""
         try:
+            self.in_flight.check()
             await self.publisher.check()
         except Unavailable as error:
             return problems.response(problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "unavailable"))
@@ -174,13 +178,15 @@ class Gateway:
         started = time.perf_counter()
         try:
             workspace = self._workspace(request, "ingest")
-            body = await read_body(request.stream(), request.headers.get("content-encoding"), self._body_bytes)
-            key = _idempotency_key(request)
-            if key is None:
-                answer = await handle(body, workspace)
-            else:
-                place = (workspace, request.url.path, key)
-                answer = await self._answers.once(place, body, lambda: handle(body, workspace))
+            async with self.in_flight.request() as hold:
+                encoding = request.headers.get("content-encoding")
+                body = await read_body(request.stream(), encoding, self._body_bytes, hold)
+                key = _idempotency_key(request)
+                if key is None:
+                    answer = await handle(body, workspace)
+                else:
+                    place = (workspace, request.url.path, key)
+                    answer = await self._answers.once(place, body, lambda: handle(body, workspace))
             response = Response(answer.body, answer.status, media_type="application/json")
         except Refused as error:
             response = problems.response(problems.refused(error))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 
 from schemas.errors import Refused
 
 GZIP = 16 + zlib.MAX_WBITS
 
 
-async def read_body(chunks: AsyncIterable[bytes], encoding: str | None, limit: int) -> bytes:
+async def read_body(
+    chunks: AsyncIterable[bytes], encoding: str | None, limit: int, hold: Callable[[int], None]
+) -> bytes:
     """The body, decoded.
 
-    chunks : as they come from the socket. encoding : the request's Content-Encoding, None, `identity` or `gzip`.
+    chunks : as they come from the socket. encoding : the request's Content-Encoding, None, `identity` or `gzip`. hold :
+    called with how many bytes the body has grown by; what it raises ends the reading.
     Raises Refused: `too_large` as soon as more than `limit` bytes are there after decoding, `encoding` for another
     encoding, `not_gzip` for a body that is damaged or ends early.
     """
@@ -24,11 +27,13 @@ async def read_body(chunks: AsyncIterable[bytes], encoding: str | None, limit: i
     inflate = zlib.decompressobj(GZIP) if coding == "gzip" else None
     async for chunk in chunks:
         # One byte over the limit is enough to know, however much a bomb would inflate to.
-        body += _inflated(inflate, chunk, limit + 1 - len(body)) if inflate else chunk
+        more = _inflated(inflate, chunk, limit + 1 - len(body)) if inflate else chunk
+        body += more
         if len(body) > limit:
             raise Refused(
                 f"the body is larger than {limit} bytes; send fewer turns or shorter audio", reason="too_large"
             )
+        hold(len(more))
         if inflate is not None and inflate.unused_data:  # at once: zlib would keep all that follows
             raise Refused("the body has bytes after the end of its gzip member", reason="not_gzip")
     if inflate is not None and not inflate.eof:

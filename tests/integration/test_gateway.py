@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -131,3 +132,23 @@ async def test_without_kafka_it_says_503_and_is_ready_again_after(live: Live, ca
     await live.turn(turn(accepted, 1))
     assert [row["turn_id"] for row in await until(lambda: live.turns(accepted))] == ["t001"]
     assert [row["turn_id"] for row in await until(lambda: live.turns(refused))] == ["t001"]
+
+
+async def test_stop_answers_what_is_in_flight(live: Live, call_id: str) -> None:
+    """Kafka hangs: nobody knows whether it has the turn, so the answer is no 2xx, and no closed connection either."""
+    kafka = live.send("kafka", signal.SIGSTOP)
+    try:
+        asking = asyncio.create_task(live.http.post("/v1/turns", json=turn(call_id, 1)))
+        await until(lambda: live.http.get("/metrics"), lambda answer: HOLDS_ONE.search(answer.text) is not None)
+        before = live.send("gateway", signal.SIGTERM)
+        answer = await asking
+    finally:
+        os.kill(kafka, signal.SIGCONT)
+    assert (problem(answer).status, problem(answer).reason) == (503, "unavailable")
+    assert "the gateway stops" in problem(answer).detail
+    await live.back("gateway", before)
+    await live.turn(turn(call_id, 1))
+    assert [row["turn_id"] for row in await until(lambda: live.turns(call_id))] == ["t001"]
+
+
+HOLDS_ONE = re.compile(r"^mise_gateway_in_flight_bytes [1-9]", re.MULTILINE)

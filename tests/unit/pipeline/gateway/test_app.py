@@ -63,8 +63,11 @@ class FakePublisher:
 class Service:
     """A gateway, its client and its publisher."""
 
-    def __init__(self, client: httpx.AsyncClient, publisher: FakePublisher, keys_file: Path) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, publisher: FakePublisher, keys_file: Path, gateway: gateway_app.Gateway
+    ) -> None:
         self.client = client
+        self.gateway = gateway
         self.publisher = publisher
         self.keys_file = keys_file
 
@@ -85,13 +88,16 @@ async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         return made[-1]
 
     monkeypatch.setattr(gateway_app, "Publisher", publisher)
-    settings = Settings(data_dir=tmp_path)
+    settings = Settings(
+        data_dir=tmp_path, gateway_in_flight_bytes=2**20, gateway_body_bytes=2**20, gateway_drain_s=0.01
+    )
     keys.add(settings.keys_file(), KEY, workspace="acme", name="")
-    transport = httpx.ASGITransport(app=gateway_app.create_app(settings), raise_app_exceptions=False)
+    gateway = gateway_app.Gateway(settings)
+    transport = httpx.ASGITransport(app=gateway_app.create_app(gateway), raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://gateway", headers={"Authorization": f"Bearer {KEY}"}
     ) as client:
-        yield Service(client, made[0], settings.keys_file())
+        yield Service(client, made[0], settings.keys_file(), gateway)
 
 
 def problem(response: httpx.Response, status: int, reason: str, field: str | None) -> dict[str, Any]:
@@ -433,3 +439,40 @@ async def test_metrics_have_no_call_in_them(service: Service) -> None:
     text = (await service.client.get("/metrics")).text
     assert "mise_gateway_requests_total" in text
     assert "in-metrics" not in text
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Too much at once, and stopping
+
+
+async def test_what_does_not_fit_is_told_to_come_again_while_others_wait_for_kafka(service: Service) -> None:
+    service.publisher.release.clear()
+    waiting = [asyncio.create_task(service.turn(turn_id=f"t{n}", text="x" * 90_000)) for n in range(9)]
+    while service.gateway.in_flight._held < 9 * 90_000:
+        await asyncio.sleep(0)
+    body = problem(await service.turn(turn_id="late", text="x" * 90_000), 503, "unavailable", None)
+    assert "bytes of requests are in flight, at most" in body["detail"]
+    assert (await service.client.get("/healthz")).status_code == 200
+    service.publisher.release.set()
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {202}
+    assert len(service.publisher.published) == 9
+    assert (await service.turn(turn_id="late", text="x" * 90_000)).status_code == 202
+
+
+async def test_gateway_without_room_is_not_ready(service: Service) -> None:
+    async with service.gateway.in_flight.request() as hold:
+        hold(2**20)
+        problem(await service.client.get("/readyz"), 503, "unavailable", None)
+    assert (await service.client.get("/readyz")).status_code == 200
+
+
+async def test_stop_answers_what_waits_for_kafka_and_never_with_2xx(service: Service) -> None:
+    service.publisher.release.clear()
+    waiting = asyncio.create_task(service.turn())
+    while not service.gateway.in_flight._open:
+        await asyncio.sleep(0)
+    service.gateway.in_flight.drain()
+    answer = await waiting
+    assert "does not know whether it was stored" in problem(answer, 503, "unavailable", None)["detail"]
+    assert int(answer.headers["Retry-After"]) > 0
+    problem(await service.client.get("/readyz"), 503, "unavailable", None)

@@ -23,7 +23,16 @@ async def stream(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read(chunks: Iterable[bytes], encoding: str | None = None, limit: int = LIMIT) -> bytes:
-    return await read_body(stream(chunks), encoding, limit)
+    held = 0
+
+    def hold(count: int) -> None:
+        nonlocal held
+        held += count
+        assert held <= limit
+
+    body = await read_body(stream(chunks), encoding, limit, hold)
+    assert held == len(body)
+    return body
 
 
 async def reason(chunks: Iterable[bytes], encoding: str | None = None, limit: int = LIMIT) -> str:

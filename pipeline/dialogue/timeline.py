@@ -135,18 +135,20 @@ class Timeline:
         said: dict[str, tuple[int, int]] = {}
         begin = min(utterance.start for utterance in chain(out, into))
         end = max(utterance.end for utterance in chain(out, into))
+        # A pause that is joined, or parted again, is speech up to here that was none, or none that was.
+        reach = begin - PAUSE_MS, end + PAUSE_MS
         for participant in {utterance.participant for utterance in chain(out, into)}:
             voice = self.voices.setdefault(participant, Voice())
-            first, last = voice.between(begin - PAUSE_MS, end + PAUSE_MS)
+            first, last = voice.between(*reach)
             kept = [one for spurt in voice.spurts[first:last] for one in spurt.utterances if not changed[one]]
             new = spurts(kept + [one for one in into if one.participant == participant])
             joined[participant] = first, last, new
             starts = [*voice.starts[first:last], *(spurt.start for spurt in new)]
             said[participant] = min(starts), max(starts)
-        touched = self._touching(begin, end)
+        touched = self._touching(*reach)
         self._blame(self._repetitions(said), -1)
         before = self._count(begin, end)
-        held = self.floor.between(begin - PAUSE_MS, end + PAUSE_MS)
+        held = self.floor.between(*reach)
         for participant, (first, last, new) in joined.items():
             self.voices[participant].replace(first, last, new)
         self._blame(self._repetitions(said), 1)
@@ -154,7 +156,7 @@ class Timeline:
             if not self.voices[participant].spurts:
                 del self.voices[participant]
         after = self._count(begin, end)
-        holders = self._holders_in(begin - PAUSE_MS, end + PAUSE_MS)
+        holders = self._holders_in(*reach)
         for neighbours, step in zip(self.floor.replace(*held, holders), (-1, 1), strict=True):
             self._blame(chain.from_iterable(of_transfer(*one) for one in neighbours), step)
         self.speech_ms += after.speech - before.speech
@@ -165,7 +167,7 @@ class Timeline:
                 if not totals[name]:
                     del totals[name]
         moved = {turn_id for turn_id, _ in before.shared.items() ^ after.shared.items()}
-        return moved | self._judge(begin, end, touched | self._touching(begin, end))
+        return moved | self._judge(*reach, touched | self._touching(*reach))
 
     def _repetitions(self, ranges: Mapping[str, tuple[int, int]]) -> list[Fault]:
         """What participants say again that depends on the spurts of theirs that start in a range."""

@@ -83,3 +83,21 @@ def test_floor_that_was_taken_is_given_back_by_a_later_turn() -> None:
     assert timeline.update({"a2": [Utterance(20_300, 21_000, "a2", "a", None)]}) == {"a2", "b"}
     assert [event.floor_taken for event in timeline.overlaps] == [False, False]
     assert timeline.made.total() == 0
+
+
+def test_pause_that_a_later_turn_joins_counts_for_an_overlap_just_out_of_its_reach() -> None:
+    """
+    # a  |-----------|        |--------| |----|     the last begins 10,001 ms after b came in, and after no pause
+    # b        |-----|        ^ of this the judgement sees 195 ms more
+    """
+    said = {
+        "a1": [Utterance(0, 5_000, "a1", "a", "so what I wanted to say is")],
+        "b": [Utterance(4_000, 5_000, "b", "b", "no wait")],
+        "a2": [Utterance(12_000, 13_805, "a2", "a", "so what I wanted to say is")],
+        "a3": [Utterance(14_001, 15_000, "a3", "a", "so what I wanted to say is")],
+    }
+    chosen = rules("product")
+    timeline = Timeline(chosen)
+    for turn_id, where in said.items():
+        timeline.update({turn_id: where})
+    assert annotation(timeline) == annotate(chain.from_iterable(said.values()), chosen)

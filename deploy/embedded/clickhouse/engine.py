@@ -9,9 +9,10 @@ All calls block and release the GIL; a connection may be used from any thread, b
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Protocol, cast
 
 # A server's clock zone is part of what its clients see (DateTime without a zone); not the host's, so that a result
@@ -28,7 +29,7 @@ ENGINE_VERSION: str = chdb.engine_version  # such as 26.9.2.1
 # Where chdb differs from a server: a server has no SELECT without SELECT.
 SERVER_DEFAULTS = {"implicit_select": "0", "allow_introspection_functions": "0"}
 
-BLOCK_BYTES = 1_048_576  # what the engine is given of an insert at a time
+BLOCK_BYTES = 1_048_576  # of an insert's data, written to its file at a time
 
 
 class QueryResult(Protocol):
@@ -44,20 +45,11 @@ class QueryResult(Protocol):
     def elapsed(self) -> float: ...
 
 
-class InsertResult(Protocol):
-    """chdb's result of an insert."""
-
-    rows_written: int
-    bytes_written: int
-    elapsed: float
-
-
 class Inserter(Protocol):
     """chdb's insert in progress: takes data in the insert's format, cut anywhere."""
 
     def append(self, data: bytes) -> None: ...
-    def finish(self) -> InsertResult: ...
-    def cancel(self) -> None: ...
+    def finish(self) -> object: ...
 
 
 class Session(Protocol):
@@ -90,17 +82,6 @@ class Summary:
             result_rows=result.rows_read(),
             result_bytes=result.bytes_read(),
             elapsed_ns=round(result.elapsed() * 1e9),
-        )
-
-    @classmethod
-    def of_insert(cls, result: InsertResult) -> "Summary":
-        """Rows that an insert was given: it reads what it writes, and says nothing of rows deduplicated away."""
-        return cls(
-            read_rows=result.rows_written,
-            read_bytes=result.bytes_written,
-            written_rows=result.rows_written,
-            written_bytes=result.bytes_written,
-            elapsed_ns=round(result.elapsed * 1e9),
         )
 
 
@@ -205,25 +186,24 @@ def command(engine: Engine, scope: Scope, text: bytes, format_name: str) -> tupl
 
 
 def insert(engine: Engine, scope: Scope, statement: Insert, blocks: Iterable[bytes]) -> Summary:
-    """Runs an INSERT with data: `blocks` in its format, cut anywhere. Whatever they raise cancels it.
+    """Runs an INSERT with data: `blocks` in its format, cut anywhere. Whatever they raise ends it before it begins.
 
-    A cancelled insert leaves the parts that the engine has already written, as on a server: repeat it with the same
-    insert_deduplication_token. Raises ClickHouseError.
+    The engine reads the data from a file. Its streaming insert would take the blocks as they come; but once the rows
+    are parsed it keeps every error to itself (too many parts, a materialized view, memory, the disk), drops the rows
+    and ends well. After FORMAT in the statement the data would end at its first blank line.
+
+    Raises ClickHouseError; the parts that the engine has already written stay, as on a server: repeat it with the same
+    insert_deduplication_token.
     """
-    with engine.session() as session:
+    with NamedTemporaryFile(prefix="insert-") as file, engine.session() as session:
+        for block in blocks:
+            file.write(block)
+        file.flush()
         _prepare(session, scope)
         if scope.parameters:  # an insert takes them from the session alone
             pairs = (f"param_{name} = {quote(value)}" for name, value in scope.parameters.items())
             session.query("SET " + ", ".join(pairs))
-        inserter = session.send_insert(statement.header.decode(), statement.format)
-        try:
-            for block in blocks:
-                inserter.append(block)
-            return Summary.of_insert(inserter.finish())
-        except BaseException:
-            with suppress(RuntimeError):
-                inserter.cancel()
-            raise
+        return Summary.of_query(session.query(statement.reading(file.name)))
 
 
 def _prepare(session: Session, scope: Scope) -> None:

@@ -85,6 +85,14 @@ class Insert:
     format: str
     data_at: int
 
+    def reading(self, path: str) -> bytes:
+        """The statement that takes its rows from the file `path`; the clause goes before SETTINGS."""
+        found = list(tokens(self.header))
+        settings_at = _trailing_settings(found)
+        at = len(self.header) if settings_at is None else found[settings_at].start
+        source = f" FROM INFILE {quote(path)} COMPRESSION 'none' ".encode()
+        return self.header[:at] + source + self.header[at:] + f" FORMAT {self.format}".encode()
+
 
 @dataclass(frozen=True)
 class Command:

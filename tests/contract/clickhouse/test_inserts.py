@@ -117,6 +117,24 @@ def test_insert_is_streamed(table: Client) -> None:
     )
 
 
+def test_insert_that_the_storage_refuses_is_an_error(table: Client) -> None:
+    """Not an insert of no rows: a client would take them for stored."""
+    table.command("ALTER TABLE t MODIFY SETTING max_parts_in_total = 1")
+    table.raw_insert("t", insert_block=b'{"a":1,"s":"x"}\n', fmt="JSONEachRow")
+    with pytest.raises(DatabaseError, match="TOO_MANY_PARTS"):
+        table.raw_insert("t", insert_block=b'{"a":2,"s":"y"}\n', fmt="JSONEachRow")
+    table.command("ALTER TABLE t RESET SETTING max_parts_in_total")
+    table.raw_insert("t", insert_block=b'{"a":2,"s":"y"}\n', fmt="JSONEachRow")
+    assert rows(table) == [(1, "x"), (2, "y")]
+
+
+def test_insert_that_a_materialized_view_refuses_is_an_error(table: Client) -> None:
+    table.command("CREATE TABLE v (a Int64) ENGINE = MergeTree ORDER BY a")
+    table.command("CREATE MATERIALIZED VIEW m TO v AS SELECT a + throwIf(a = 2) AS a FROM t")
+    with pytest.raises(DatabaseError, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
+        table.raw_insert("t", insert_block=b'{"a":2,"s":"y"}\n', fmt="JSONEachRow")
+
+
 def test_insert_arrow(table: Client) -> None:
     table.insert_arrow("t", pa.table({"a": [1, 2], "s": ["x", "y"]}))
     assert rows(table) == [(1, "x"), (2, "y")]

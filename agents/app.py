@@ -11,6 +11,7 @@ from typing import Any
 import faust
 from faust.types.auth import CredentialsT
 
+from agents import fast
 from agents.pool import TRIES
 from pipeline.kafka.client import brokers, ssl_context
 from pipeline.settings import Settings
@@ -43,13 +44,17 @@ def client_id(stage: str, pid: int) -> str:
 
 
 def create_app(settings: Settings, stage: str) -> faust.App:
-    """The app of a stage, without agents."""
+    """The app of a stage, without agents. Raises Misconfigured when the fast path does not fit the installed Faust."""
+    scheme = "kafka"
+    if settings.faust_fast_path:
+        fast.check_version()
+        scheme = fast.SCHEME
     # Faust makes the folder of an app, but not the one that it lies in.
     data_dir = settings.data_dir / "faust"
     data_dir.mkdir(parents=True, exist_ok=True)
     return faust.App(
         group_id(stage),
-        broker=[f"kafka://{broker}" for broker in brokers(settings)],
+        broker=[f"{scheme}://{broker}" for broker in brokers(settings)],
         broker_client_id=client_id(stage, os.getpid()),
         broker_credentials=_credentials(settings),
         broker_session_timeout=SESSION_TIMEOUT_S,

@@ -21,6 +21,8 @@ import faust
 import structlog
 from faust.types import EventT
 
+from agents import fast
+from agents.batches import Limits, stock_batches
 from pipeline import metrics
 from pipeline.settings import Settings
 from schemas.errors import Refused, Unavailable
@@ -92,11 +94,13 @@ def attach(app: faust.App, stage: Stage, settings: Settings, fail: Callable[[Bas
     """Let the app's one agent deliver to the stage. fail : called with what the stage could not handle."""
     topic = app.topic(*(source.name for source in stage.sources), value_type=bytes, key_type=bytes)
 
+    limits = Limits(settings.batch_records, settings.batch_bytes, settings.batch_within_s)
+    batches = fast.batches if settings.faust_fast_path else stock_batches
+
     async def deliver(stream: Any) -> None:
-        manual: faust.Stream[bytes] = stream.noack()
         try:
-            async for events in manual.noack_take(settings.batch_records, within=settings.batch_within_s):
-                await _deliver(app, stage, events)  # type: ignore[arg-type] # noack_take yields events, typed as values
+            async for events in batches(stream, limits):
+                await _deliver(app, stage, events)
         except asyncio.CancelledError:
             raise
         except BaseException as error:

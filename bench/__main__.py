@@ -1,4 +1,4 @@
-"""python -m bench [acoustics | dialogue | stages] [--turns N] [--seconds S] [--rate R]: measure, print, write down."""
+"""python -m bench [acoustics | delivery | dialogue | stages] [--turns N] [--seconds S] [--rate R]: measure, report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import asyncio
 
 from bench.acoustics import measure_acoustics
+from bench.delivery import measure_delivery
 from bench.dialogue import measure_dialogue
 from bench.latency import measure_gateway_and_latency
 from bench.measurements import Measurement, report
@@ -22,9 +23,11 @@ async def measure_stages(turns: int, seconds: float, rate: int) -> list[Measurem
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure the acoustics, the dialogue, and every stage on turns without audio.",
+        description="Measure acoustics, delivery, dialogue, and every stage on turns without audio.",
     )
-    parser.add_argument("only", nargs="?", choices=("acoustics", "dialogue", "stages"), help="one of them; default all")
+    parser.add_argument(
+        "only", nargs="?", choices=("acoustics", "delivery", "dialogue", "stages"), help="one of them; default all"
+    )
     parser.add_argument("--turns", type=int, default=100_000, help="records to drain; default 100,000")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the latency run")
     parser.add_argument("--rate", type=int, default=200, help="turns a second in the latency run")
@@ -35,6 +38,8 @@ def main() -> None:
         found += measure_acoustics()
     if chosen.only in (None, "dialogue"):
         found += measure_dialogue()
+    if chosen.only in (None, "delivery"):
+        found += asyncio.run(measure_delivery(chosen.turns))
     if chosen.only in (None, "stages"):
         found += asyncio.run(measure_stages(chosen.turns, chosen.seconds, chosen.rate))
     report(found)

@@ -99,10 +99,20 @@ class Settings(BaseSettings):
     )
 
     batch_records: int = Field(1_000, ge=1, description="Records a stage takes at once, at most.")
+    # 1,000 turns of text are 1 MB, 1,000 of the largest records 900: a stage holds a batch in several forms at once
+    # (decoded, encoded, rows), and two cores' worth of workers must fit a small machine.
+    batch_bytes: int = Field(
+        8 * 2**20,
+        ge=1,
+        description="Bytes of keys and values a stage takes at once; the record that exceeds it is the batch's last.",
+    )
     batch_within_s: float = Field(
         0.1,
         gt=0,
         description="How long a stage waits to fill a batch: each stage adds up to this to the latency.",
+    )
+    faust_fast_path: bool = Field(
+        True, description="Consume on our fast path through Faust; false: as Faust does (docs/decisions/0014)."
     )
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Where a stage serves its metrics; one for each process. Unset: nowhere."

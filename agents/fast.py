@@ -105,7 +105,7 @@ class Consumer(aiokafka.Consumer):
     """
 
     _seek_first = False
-    """Records may have been fetched and dropped: the place in the partitions is wrong until it was sought."""
+    """Records were fetched and, as far as is known, dropped: the place in the partitions is to be sought again."""
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
@@ -116,19 +116,23 @@ class Consumer(aiokafka.Consumer):
                 if self._seek_first:
                     await self._seek_back()
                     continue
+                self._seek_first = True  # unless all that is fetched is handed over
                 generation = self.app.consumer_generation_id
                 records = await self._fetch()
-                if records and self._flows(generation):
+                if self._flows(generation):
                     await self.wait_first(self._hand_over(records, generation), self.suspend_flow.wait())
-                self._seek_first = not self._flows(generation)
         except (ConsumerStoppedError, asyncio.CancelledError):
-            self._seek_first = True  # a fetch may have been under way
             if not self.app.should_stop:
                 raise
 
     def _flows(self, generation: int) -> bool:
         """The flow is active, and has been since this generation began."""
         return self.flow_active and generation == self.app.consumer_generation_id
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Take the partition in again, unless it was paused meanwhile."""
+        super().on_buffer_drop(tp)
+        self._get_active_partitions().difference_update(self._paused_partitions)
 
     async def _fetch(self) -> Any:
         """Records by partition; none when none came in time."""
@@ -160,7 +164,7 @@ class Consumer(aiokafka.Consumer):
     async def _hand_over(self, records: Any, generation: int) -> None:
         """Give the records of a fetch to the stream, partition after partition in turns, those of a partition in order.
 
-        Ends early when the flow is stopped: a seek follows. Cancelled when it is stopped while a record waits.
+        Ends early when the flow is stopped, and is cancelled when it is stopped while a record waits: a seek follows.
         """
         for tp in records:
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
@@ -171,7 +175,7 @@ class Consumer(aiokafka.Consumer):
                 await asyncio.sleep(0)
             if not self._flows(generation):
                 return
-            if tp in left or not (tp in active or tp in buffered):
+            if tp in left or tp in self._paused_partitions or not (tp in active or tp in buffered):
                 left.setdefault(tp, record.offset)  # paused since it was fetched
                 continue
             read = self._read_offset[tp]
@@ -185,6 +189,7 @@ class Consumer(aiokafka.Consumer):
         if left:
             # Faust forgets them, and would take them for a gap when the partition is resumed.
             await self.seek_wait(left)
+        self._seek_first = False
 
 
 class Transport(aiokafka.Transport):

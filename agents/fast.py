@@ -117,10 +117,10 @@ class Consumer(aiokafka.Consumer):
                     await self._seek_back()
                     continue
                 self._seek_first = True  # unless all that is fetched is handed over
-                generation = self.app.consumer_generation_id
+                generation, places = self.app.consumer_generation_id, dict(self._read_offset)
                 records = await self._fetch()
                 if self._flows(generation):
-                    await self.wait_first(self._hand_over(records, generation), self.suspend_flow.wait())
+                    await self.wait_first(self._hand_over(records, generation, places), self.suspend_flow.wait())
         except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:
                 raise
@@ -161,31 +161,34 @@ class Consumer(aiokafka.Consumer):
         else:
             self._seek_first = not self._flows(generation)
 
-    async def _hand_over(self, records: Any, generation: int) -> None:
+    async def _hand_over(self, records: Any, generation: int, places: dict[TP, int | None]) -> None:
         """Give the records of a fetch to the stream, partition after partition in turns, those of a partition in order.
 
+        places : the read offsets when the fetch began; what was sought since is not to go on from there.
         Ends early when the flow is stopped, and is cancelled when it is stopped while a record waits: a seek follows.
         """
         for tp in records:
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         left: dict[TP, int] = {}
-        active, buffered = self._get_active_partitions(), self._buffered_partitions
+        active, buffered, paused = self._get_active_partitions(), self._buffered_partitions, self._paused_partitions
         for number, (tp, record) in enumerate(self.scheduler.iterate(records)):
             if number % YIELD_EVERY == YIELD_EVERY - 1:
                 await asyncio.sleep(0)
             if not self._flows(generation):
                 return
-            if tp in left or tp in self._paused_partitions or not (tp in active or tp in buffered):
-                left.setdefault(tp, record.offset)  # paused since it was fetched
+            read = places.get(tp)
+            if self._read_offset[tp] != read or (read is not None and record.offset < read):
                 continue
-            read = self._read_offset[tp]
-            if read is not None and record.offset < read:
+            if tp in left or tp in paused or not (tp in active or tp in buffered):
+                left.setdefault(tp, record.offset)  # paused since it was fetched
                 continue
             if read is not None and record.offset > read + 1:
                 # Compacted away, or of a transaction: nobody will acknowledge these offsets.
                 await self._add_gap(tp, read + 1, record.offset - 1)
             await self.callback(self._to_message(tp, record))
-            self._read_offset[tp] = record.offset
+            if self._read_offset[tp] == read:
+                places[tp] = self._read_offset[tp] = record.offset
+        left = {tp: offset for tp, offset in left.items() if self._read_offset[tp] == places.get(tp)}
         if left:
             # Faust forgets them, and would take them for a gap when the partition is resumed.
             await self.seek_wait(left)

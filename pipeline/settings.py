@@ -99,8 +99,8 @@ class Settings(BaseSettings):
     )
 
     batch_records: int = Field(1_000, ge=1, description="Records a stage takes at once, at most.")
-    # 1,000 turns of text are 1 MB, 1,000 of the largest records 900: a stage holds a batch in several forms at once
-    # (decoded, encoded, rows), and two cores' worth of workers must fit a small machine.
+    # 1,000 turns of text are 1 MB. 1,000 of the largest records would be 900, which a stage holds several times over:
+    # decoded, as outputs or rows, encoded.
     batch_bytes: int = Field(
         8 * 2**20,
         ge=1,

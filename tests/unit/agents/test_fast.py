@@ -22,6 +22,8 @@ from schemas.errors import Misconfigured
 NOW = 7
 """The generation of the consumer."""
 
+A, B = TP("t", 0), TP("t", 1)
+
 PATIENT = Limits(records=3, size_bytes=1_000, within_s=60.0)
 """Never full by time, as far as a test can wait."""
 
@@ -130,6 +132,36 @@ async def test_error_thrown_into_the_stream_is_raised() -> None:
     stream.channel.queue._throw(RuntimeError("broken"))
     with pytest.raises(RuntimeError, match="broken"):
         await anext(stream.batches(PATIENT))
+
+
+@pytest.mark.parametrize(
+    ("active", "buffered", "waits"),
+    [
+        pytest.param({A}, set(), [fast.FETCH_WITHIN_S], id="all are read"),
+        pytest.param({A}, {B}, [fast.LOOK_AGAIN_S], id="one waits for its buffer"),
+        pytest.param(set(), {A, B}, [], id="all wait for their buffers"),
+    ],
+)
+async def test_fetch_looks_again_soon_while_a_buffer_is_full(
+    active: set[TP], buffered: set[TP], waits: list[float]
+) -> None:
+    """An empty set of partitions must not get to aiokafka, which takes it for all of them."""
+    waited: list[float] = []
+
+    class Fetching(fast.Consumer):
+        def __init__(self) -> None:
+            self._active_partitions, self._buffered_partitions = active, buffered
+
+        async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
+            assert active_partitions is active
+            waited.append(timeout)
+            return {A: ["record"]}
+
+        async def sleep(self, n: Any, **_: Any) -> None:
+            assert n == fast.LOOK_AGAIN_S
+
+    assert await Fetching()._fetch() == ({A: ["record"]} if waits else {})
+    assert waited == waits
 
 
 def test_other_version_of_faust_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,10 +92,9 @@ class Stage(AbstractAsyncContextManager["Stage"], Protocol):
 
 def attach(app: faust.App, stage: Stage, settings: Settings, fail: Callable[[BaseException], None]) -> None:
     """Let the app's one agent deliver to the stage. fail : called with what the stage could not handle."""
-    topic = app.topic(*(source.name for source in stage.sources), value_type=bytes, key_type=bytes)
-
     limits = Limits(settings.batch_records, settings.batch_bytes, settings.batch_within_s)
-    batches = fast.batches if settings.faust_fast_path else stock_batches
+    batches, schema = (fast.batches, fast.Raw()) if settings.faust_fast_path else (stock_batches, None)
+    topic = app.topic(*(source.name for source in stage.sources), schema=schema, value_type=bytes, key_type=bytes)
 
     async def deliver(stream: Any) -> None:
         try:

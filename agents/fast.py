@@ -52,6 +52,18 @@ def check_version() -> None:
         )
 
 
+class Raw(faust.Schema[bytes, bytes]):
+    """Keys and values as they are. Faust's codecs make the same of them, for a fifth of the CPU that was left."""
+
+    def compile(self, app: Any, **_: Any) -> Any:
+        """The function that makes an event of a message."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> EventT[bytes]:  # noqa: ARG001 - nothing to raise
+            return faust.Event(app, message.key, message.value, message.headers, message)
+
+        return decode
+
+
 async def batches(stream: faust.Stream[bytes], limits: Limits) -> AsyncIterator[list[EventT[bytes]]]:
     """Batches of a stream's events, tracked as Faust tracks them and not acknowledged; events that a rebalance has made
     void are left out.

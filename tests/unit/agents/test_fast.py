@@ -120,6 +120,14 @@ async def test_faust_is_told_that_records_are_taken() -> None:
     assert set(stream.app.monitor.stream_inbound_time) == {TP("t", 0)}
 
 
+@pytest.mark.parametrize("value", [b"\xff{", b"", None])
+async def test_any_bytes_are_an_event(value: bytes | None) -> None:
+    """A value that Faust could not decode would be acknowledged by it; ours becomes a dead letter."""
+    message = ConsumerMessage("t", 0, 3, 1.0, 0, [("h", b"1")], b"k\x1f", value, None)
+    event = await fast.Raw().compile(None)(message, propagate=True)
+    assert (event.key, event.value, event.headers, event.message) == (b"k\x1f", value, {"h": b"1"}, message)
+
+
 async def test_agent_that_is_stopped_ends() -> None:
     """As Faust stops one (Actor.cancel)."""
     stream = Stream()

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
-from agents.dead_letters import dead_letter
+from agents.dead_letters import DeadLetters, RefusedRecord
 from agents.delivery import Progress, Record, check_received_at
 from pipeline import metrics
 from pipeline.dialogue.calls import Calls, Changes
@@ -51,6 +51,7 @@ class CallsStage:
         self._tone = tone(read_vocabularies(settings.dialogue_vocabularies))
         self._producer = producer(settings, client_id="mise-voice-calls", linger_ms=0)
         self._reader = reader(settings, client_id="mise-voice-calls-state")
+        self._dead_letters = DeadLetters(settings, self.name)
         self._epoch = 0
         self._calls: dict[int, Calls] = {}
         self._next_offset: dict[int, int] = {}
@@ -74,6 +75,7 @@ class CallsStage:
             self._calls.clear()
             self._next_offset.clear()
             self._assigned = partitions
+            self._dead_letters.on_assigned(partitions)
 
     async def process(self, batch: Sequence[Record]) -> None:
         """Take the records into their calls; save how far the outputs go, publish what changed, then save it."""
@@ -82,14 +84,18 @@ class CallsStage:
             marks: list[Outgoing] = []
             outgoing: list[Outgoing] = []
             state: list[Outgoing] = []
+            taken: list[Record] = []
+            refused: list[RefusedRecord] = []
             # A batch that waited here while its partition went to another process is done again there.
             for partition in sorted({record.partition for record in batch} & calls.keys()):
                 own = [record for record in batch if record.partition == partition]
-                letters, changes = self._apply(calls[partition], own)
+                changes, its_refused = self._apply(calls[partition], own)
+                taken += own
+                refused += its_refused
                 marks += _saves(partition, changes.mark)
-                outgoing += letters
                 outgoing += _outputs(partition, changes)
                 state += _saves(partition, changes.state)
+            outgoing += await self._dead_letters.of(taken, refused)
             for step in (marks, outgoing, state):
                 await send_all(self._producer, step)
 
@@ -105,9 +111,9 @@ class CallsStage:
                 await send_all(self._producer, _saves(partition, changes.state))
             metrics.CALLS_KEPT.set(sum(len(calls) for calls in self._calls.values()))
 
-    def _apply(self, calls: Calls, records: Sequence[Record]) -> tuple[list[Outgoing], Changes]:
-        """Dead letters and changes that follow from records of one partition."""
-        letters: list[Outgoing] = []
+    def _apply(self, calls: Calls, records: Sequence[Record]) -> tuple[Changes, list[RefusedRecord]]:
+        """The changes that follow from records of one partition, and those that no call takes."""
+        refused: list[RefusedRecord] = []
         readable: list[Record] = []
         batch: list[tuple[Position, Measured]] = []
         for record in records:
@@ -115,14 +121,14 @@ class CallsStage:
                 measured = decode(MEASURED_DECODER, record.value or b"")
                 check_received_at(record, source(measured).received_at)
             except Refused as error:
-                letters.append(dead_letter(self.name, record, error))
+                refused.append(RefusedRecord(record, error))
             else:
                 readable.append(record)
                 batch.append((Position(self._epoch, record.offset), measured))
         changes = calls.apply(batch)
-        letters += [dead_letter(self.name, readable[refusal.index], refusal.error) for refusal in changes.refused]
+        refused += [RefusedRecord(readable[refusal.index], refusal.error) for refusal in changes.refused]
         self._next_offset[records[0].partition] = records[-1].offset + 1
-        return letters, changes
+        return changes, refused
 
     async def _restored(self) -> dict[int, Calls]:
         """The calls of each partition that the process has; read from the state topic after an assignment."""

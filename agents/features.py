@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from agents.dead_letters import dead_letter
+from agents.dead_letters import DeadLetters, RefusedRecord
 from agents.delivery import Record, check_received_at, until_available
 from agents.memory import Memory
 from agents.pool import Crashed, Pool, TimedOut
@@ -45,6 +45,7 @@ class FeaturesStage:
         self._estimator = settings.features_f0
         self._blobs = Blobs(settings.blobs())
         self._producer = producer(settings, client_id="mise-voice-features", linger_ms=0)
+        self._dead_letters = DeadLetters(settings, self.name)
         self._places = asyncio.Semaphore(settings.features_processes * AUDIO_IN_FLIGHT)
         self._memory = Memory(AUDIO_BYTES)
         self._pool = Pool(_measure, settings.features_processes, timeout_s=settings.features_timeout_s)
@@ -58,19 +59,22 @@ class FeaturesStage:
         await self._pool.close()
 
     async def on_assigned(self, partitions: frozenset[int]) -> None:
-        """Keeps nothing by partition."""
+        """Keeps nothing by partition but the limit of dead letters."""
+        self._dead_letters.on_assigned(partitions)
 
     async def process(self, batch: Sequence[Record]) -> None:
         """Measure the turns of the batch and publish them in its order."""
-        outgoing = await asyncio.gather(*(self._measured(record) for record in batch))
-        await send_all(self._producer, outgoing)
+        results = await asyncio.gather(*(self._measured(record) for record in batch))
+        outgoing = [result for result in results if isinstance(result, Outgoing)]
+        refused = [result for result in results if isinstance(result, RefusedRecord)]
+        await send_all(self._producer, outgoing + await self._dead_letters.of(batch, refused))
 
-    async def _measured(self, record: Record) -> Outgoing:
+    async def _measured(self, record: Record) -> Outgoing | RefusedRecord:
         try:
             received = decode(RECEIVED_DECODER, record.value or b"")
             check_received_at(record, received.received_at)
         except Refused as error:
-            return dead_letter(self.name, record, error)
+            return RefusedRecord(record, error)
         measured: Measured = received if isinstance(received, ReceivedEvent) else await self._measure(received)
         return Outgoing(MEASURED.name, record.partition, record.key, encode(measured), received.received_at // 1000)
 

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agents.dead_letters import dead_letter
+from agents.dead_letters import DeadLetters, RefusedRecord
 from agents.delivery import Record, until_available
 from pipeline.kafka.client import producer
-from pipeline.kafka.send import Outgoing, send_all
+from pipeline.kafka.send import send_all
 from pipeline.settings import Settings
 from pipeline.storage.clickhouse import ClickHouse
 from pipeline.storage.migrate import check_migrated
@@ -32,6 +32,7 @@ class SinkStage:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer = producer(settings, client_id="mise-voice-sink", linger_ms=0)
+        self._dead_letters = DeadLetters(settings, self.name)
         self._clickhouse: ClickHouse | None = None
 
     async def __aenter__(self) -> SinkStage:
@@ -45,25 +46,26 @@ class SinkStage:
             self._clickhouse.close()
 
     async def on_assigned(self, partitions: frozenset[int]) -> None:
-        """Keeps nothing by partition."""
+        """Keeps nothing by partition but the limit of dead letters."""
+        self._dead_letters.on_assigned(partitions)
 
     async def process(self, batch: Sequence[Record]) -> None:
         """Insert the rows of the batch; what can't be read, or what ClickHouse rejects, goes to the dead letters."""
         tables: defaultdict[str, list[_Row]] = defaultdict(list)
-        letters = []
+        refused = []
         for record in batch:
             try:
                 row = _row(record)
             except Refused as error:
-                letters.append(dead_letter(self.name, record, error))
+                refused.append(RefusedRecord(record, error))
             else:
                 tables[row.table].append(row)
         for table, rows in tables.items():
-            letters += await self._insert(table, rows)
-        await send_all(self._producer, letters)
+            refused += await self._insert(table, rows)
+        await send_all(self._producer, await self._dead_letters.of(batch, refused))
 
-    async def _insert(self, table: str, rows: Sequence[_Row]) -> list[Outgoing]:
-        """Insert the rows; the dead letters of those that ClickHouse rejects, found by halving."""
+    async def _insert(self, table: str, rows: Sequence[_Row]) -> list[RefusedRecord]:
+        """Insert the rows; the records of those that ClickHouse rejects, found by halving."""
         clickhouse = self._clickhouse
         assert clickhouse is not None, "process is called inside `async with` only"  # noqa: S101
         lines = b"".join(row.line for row in rows)
@@ -76,7 +78,7 @@ class SinkStage:
             if error.reason != "row_rejected":
                 raise
             if len(rows) == 1:
-                return [dead_letter(self.name, rows[0].record, error)]
+                return [RefusedRecord(rows[0].record, error)]
             half = len(rows) // 2
             return await self._insert(table, rows[:half]) + await self._insert(table, rows[half:])
         return []

@@ -3,7 +3,8 @@
     MiseError
     ├── Refused         the input's fault: a 4xx, or a dead letter; never retried
     ├── Unavailable     the world's fault: wait and try again, acknowledge nothing
-    └── Misconfigured   the operator's to mend: stop at start, say what to change
+    ├── Misconfigured   the operator's to mend: stop at start, say what to change
+    └── TooManyRefused  the operator's to look into: stop the stage, acknowledge nothing
 
 Whatever else is raised is a bug: the process ends and its supervisor starts it again.
 """
@@ -34,3 +35,7 @@ class Unavailable(MiseError):
 
 class Misconfigured(MiseError):
     """The process can't start as it is set up; the message says what to change."""
+
+
+class TooManyRefused(MiseError):
+    """More of a partition's records were refused than may go to the dead letters unseen."""

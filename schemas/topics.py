@@ -43,6 +43,20 @@ DEAD_LETTERS = TopicSpec(
     # Whatever a topic takes, its base64 (4/3) has to fit here: else the stage could not get past it.
     max_record_bytes=2 * MAX_RECORD_BYTES,
 )
+DEAD_LETTERS_HANDLED = TopicSpec(
+    "dead-letters.handled",
+    "HandledLetter: which dead letters were retried or dropped",
+    # Twice as long as the letters: segments go whole, and a letter must not outlive what was done with it.
+    180 * DAY_MS,
+    partitioned_by_call=False,
+)
+DEAD_LETTERS_COUNTS = TopicSpec(
+    "dead-letters.counts",
+    "the newest dead letters of each source partition, by which a stage stops",
+    None,
+    partitioned_by_call=False,
+    cleanup="compact",
+)
 EPOCHS = TopicSpec(
     "topic-epochs",
     "epoch of each topic whose offsets are versions",
@@ -51,4 +65,14 @@ EPOCHS = TopicSpec(
     cleanup="compact",
 )
 
-TOPICS: tuple[TopicSpec, ...] = (RECEIVED, MEASURED, ANNOTATED, SUMMARISED, CALL_STATE, DEAD_LETTERS, EPOCHS)
+TOPICS: tuple[TopicSpec, ...] = (
+    RECEIVED,
+    MEASURED,
+    ANNOTATED,
+    SUMMARISED,
+    CALL_STATE,
+    DEAD_LETTERS,
+    DEAD_LETTERS_HANDLED,
+    DEAD_LETTERS_COUNTS,
+    EPOCHS,
+)

@@ -46,4 +46,5 @@ async def test_unreadable_record_becomes_a_dead_letter_and_its_neighbours_rows(
         value=value,
         version=letter.version,
         failed_at=letter.failed_at,
+        exception="Refused",
     )

@@ -18,7 +18,7 @@ from schemas.topics import (
 
 def test_names_are_unique_and_legal_in_kafka() -> None:
     names = [spec.name for spec in TOPICS]
-    assert len(set(names)) == len(names) == 7
+    assert len(set(names)) == len(names) == 9
     assert all(re.fullmatch(r"[a-z.-]{1,249}", name) for name in names)
 
 
@@ -37,6 +37,8 @@ def test_retention_is_as_designed() -> None:
         "calls.summarised": 7,
         "calls.state": None,
         "dead-letters": 90,
+        "dead-letters.handled": 180,
+        "dead-letters.counts": None,
         "topic-epochs": None,
     }
 

@@ -18,8 +18,14 @@ from agents.features import FeaturesStage
 from agents.sink import SinkStage
 from pipeline.settings import Settings
 from schemas.errors import Misconfigured, Unavailable
+from schemas.topics import TopicSpec
 
 StageName = Literal["features", "calls", "sink"]
+
+SOURCES: dict[str, tuple[TopicSpec, ...]] = {
+    stage.name: stage.sources for stage in (FeaturesStage, CallsStage, SinkStage)
+}
+"""The topics that each stage consumes."""
 
 
 async def run_stage(settings: Settings, name: StageName) -> int:

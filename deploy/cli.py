@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from deploy import dead_letters_command
+from deploy.dead_letters_command import StageName
 from deploy.plain import plain
 from pipeline import log
 from pipeline.settings import Settings
@@ -32,6 +34,7 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="API keys of the gateway.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(dead_letters_command.app, name="dead-letters")
 
 
 NARROWEST_COLUMN = 8
@@ -41,12 +44,6 @@ NARROWEST_COLUMN = 8
 class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
-
-
-class StageName(StrEnum):
-    FEATURES = "features"
-    CALLS = "calls"
-    SINK = "sink"
 
 
 class RawFormat(StrEnum):

@@ -18,6 +18,7 @@ from pipeline.dead_letter_limit import LAST, Dead, Excess, Limit
 from pipeline.kafka.client import reader
 from pipeline.kafka.partition import read_newest
 from pipeline.kafka.send import Outgoing
+from pipeline.kafka.topics import check_created
 from pipeline.settings import Settings
 from pipeline.version import VERSION
 from schemas.codec import decode, encode
@@ -118,11 +119,15 @@ class DeadLetters:
         return limits
 
     async def _load(self, partitions: frozenset[int]) -> dict[TopicPartition, Limit]:
-        """The limits of these partitions as they were saved. Raises Unavailable."""
+        """The limits of these partitions as they were saved.
+
+        Raises Misconfigured where no topics were made, Unavailable when Kafka does not answer.
+        """
         dead: dict[TopicPartition, list[tuple[int, str]]] = {}
         since: dict[TopicPartition, int] = {}
         try:
             async with reader(self._settings, client_id=f"mise-voice-{self._stage}-counts") as consumer:
+                await check_created(consumer)
                 saved = (await read_newest(consumer, DEAD_LETTERS_COUNTS.name, [0]))[0]
                 for stored in (decode(COUNTS_DECODER, value) for value in saved.values()):
                     place = TopicPartition(stored.topic, stored.partition)

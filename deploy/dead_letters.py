@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from pipeline.kafka.client import admin, producer, reader
 from pipeline.kafka.partition import read_to_end
 from pipeline.kafka.send import Outgoing, send_all
+from pipeline.kafka.topics import check_created
 from pipeline.settings import Settings
 from schemas.codec import decode, encode
 from schemas.dead_letter import DeadLetter, HandledLetter, StoredResume, count_key
@@ -111,9 +112,13 @@ class Filter:
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A reader for the functions below. Raises Unavailable when Kafka does not answer, also inside the block."""
+    """A reader for the functions below.
+
+    Raises Misconfigured where no topics were made; Unavailable when Kafka does not answer, also inside the block.
+    """
     try:
         async with reader(settings, client_id="mise-voice-dead-letters") as consumer:
+            await check_created(consumer)
             yield consumer
     except KafkaError as error:
         raise Unavailable(f"Kafka at {settings.kafka_brokers}: {error!r}") from error

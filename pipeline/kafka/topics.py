@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -106,6 +107,13 @@ async def _described(client: AIOKafkaAdminClient) -> list[dict[str, Any]]:
 
 def _partitions(settings: Settings, spec: TopicSpec) -> int:
     return settings.kafka_partitions if spec.partitioned_by_call else 1
+
+
+async def check_created(consumer: AIOKafkaConsumer) -> None:
+    """Raise Misconfigured when a topic of ours is missing: to read it would wait for ever."""
+    missing = {spec.name for spec in TOPICS} - await consumer.topics()
+    if missing:
+        raise Misconfigured(f"Kafka lacks {', '.join(sorted(missing))}; create the topics with `mise-voice migrate`")
 
 
 async def read_epoch(settings: Settings, topic: str) -> int:

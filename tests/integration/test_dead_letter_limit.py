@@ -28,7 +28,7 @@ from pipeline.settings import Settings
 from schemas.codec import encode
 from schemas.dead_letter import DeadLetter
 from schemas.identity import record_key
-from schemas.topics import DEAD_LETTERS, MEASURED, RECEIVED
+from schemas.topics import DEAD_LETTERS, DEAD_LETTERS_COUNTS, MEASURED, RECEIVED
 from tests.integration.waiting import until
 from tests.records import T0, received_turn
 
@@ -90,6 +90,20 @@ async def test_batch_that_is_too_much_sends_no_letter_and_all_of_it_may_be_let_p
     async with worker(settings):
         assert await until(lambda: committed(settings), lambda offset: offset == count + 1) == count + 1
     assert await letters(settings) == [*range(count)]
+
+
+async def test_stage_whose_topics_were_not_migrated_says_so(settings: Settings) -> None:
+    client = admin(settings)
+    await client.start()
+    await client.delete_topics([DEAD_LETTERS_COUNTS.name])
+    await client.close()
+    await put(settings, [GOOD])
+    async with worker(settings) as features:
+        async with asyncio.timeout(ENDS_WITHIN_S):
+            assert await features.process.wait() == EXIT_FAILED
+    assert f"Kafka lacks {DEAD_LETTERS_COUNTS.name}; create the topics with `mise-voice migrate`" in (
+        features.log.read_text()
+    )
 
 
 class Worker(NamedTuple):

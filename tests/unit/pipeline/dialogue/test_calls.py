@@ -712,6 +712,20 @@ def test_turn_of_a_forgotten_call_is_refused() -> None:
     assert partition.final() == before
 
 
+def test_refused_turn_that_is_sent_again_is_a_call_of_its_own_once_nobody_remembers_its_call() -> None:
+    late = turn(1500, 2000, "t2", received=30 * HOUR)
+    partition = Partition([turn(0, 1000, "t1"), late, late, late])
+    partition.apply(1)
+    partition.advance(T0 + 29 * HOUR)
+    partition.apply(2)
+    assert [error.reason for _, error in partition.refused] == ["call_expired"] * 2
+    partition.advance(T0 + 29 * HOUR + GONE_KEPT_MS)
+    partition.restart()
+    partition.apply(1)
+    old, new = partition.call_rows()
+    assert (old.state, old.turns, new.turns, new.opened_at) == ("closed", 1, 1, T0 + 30 * HOUR)
+
+
 def test_turn_that_starts_after_its_call_was_forgotten_opens_a_new_call() -> None:
     partition = Partition([turn(0, 1000, "t1"), turn(30 * HOUR, 30 * HOUR + 1000, "t1")])
     partition.apply(1)

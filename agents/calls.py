@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 
 from agents.dead_letters import DeadLetters, RefusedRecord
-from agents.delivery import Progress, Record, check_received_at
+from agents.delivery import Record, check_received_at
+from agents.watch import Place, Progress
 from pipeline import metrics
 from pipeline.dialogue.calls import Calls, Changes
 from pipeline.dialogue.tone import tone
@@ -99,17 +100,18 @@ class CallsStage:
             for step in (marks, outgoing, state):
                 await send_all(self._producer, step)
 
-    async def advance(self, progress: Mapping[int, Progress]) -> None:
+    async def advance(self, progress: Mapping[Place, Progress]) -> None:
         """Close calls whose moment has passed: by the clock where all is read, else in stream time."""
         async with self._lock:
             now_ms = time.time_ns() // 1_000_000
             for partition, calls in (await self._restored()).items():
-                committed, end = progress.get(partition, NOT_KNOWN)
+                committed, end = progress.get(Place(MEASURED.name, partition), NOT_KNOWN)
                 read_to_end = max(committed, self._next_offset.get(partition, 0)) >= end
                 changes = calls.advance(max(now_ms, calls.watermark_ms) if read_to_end else calls.watermark_ms)
                 await send_all(self._producer, _outputs(partition, changes))
                 await send_all(self._producer, _saves(partition, changes.state))
             metrics.CALLS_KEPT.set(sum(len(calls) for calls in self._calls.values()))
+            metrics.CALLS_OPEN.set(sum(calls.open for calls in self._calls.values()))
 
     def _apply(self, calls: Calls, records: Sequence[Record]) -> tuple[Changes, list[RefusedRecord]]:
         """The changes that follow from records of one partition, and those that no call takes."""

@@ -13,6 +13,7 @@ import random
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -23,6 +24,7 @@ from faust.types import EventT
 
 from agents import fast
 from agents.batches import Limits, stock_batches
+from agents.watch import Place, Progress, Watch
 from pipeline import metrics
 from pipeline.settings import Settings
 from schemas.errors import Refused, Unavailable
@@ -34,6 +36,8 @@ T = TypeVar("T")
 
 EXIT_FAILED = 70
 """EX_SOFTWARE: an error that the process could not handle."""
+
+WATCH_EVERY_S = 0.5
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -65,13 +69,6 @@ def check_received_at(record: Record, received_at: int) -> None:
             field="received_at",
             reason="time_out_of_range",
         )
-
-
-class Progress(NamedTuple):
-    """How far a partition is read. committed, end : the next offset to commit, and the one after the last record."""
-
-    committed: int
-    end: int
 
 
 class Stage(AbstractAsyncContextManager["Stage"], Protocol):
@@ -117,11 +114,18 @@ async def _deliver(app: faust.App, stage: Stage, events: Sequence[EventT[bytes]]
     # After a rebalance older events may still come out of the buffer: they are consumed anew by their new owner.
     current = _current(app, events)
     started = time.perf_counter()
-    await stage.process([_record(event) for event in current])
+    oldest = min((event.message.timestamp for event in current), default=None)
+    if oldest is not None:
+        metrics.STAGE_OLDEST_SECONDS.labels(stage.name).set_function(lambda: max(0.0, time.time() - oldest))
+    try:
+        await stage.process([_record(event) for event in current])
+    finally:
+        metrics.STAGE_OLDEST_SECONDS.labels(stage.name).set_function(lambda: 0.0)
     # Asked again: the partitions may have moved meanwhile, and a stage does nothing for those that are not its own.
     for event in _current(app, current):
         event.ack()
     metrics.STAGE_RECORDS.labels(stage.name).inc(len(current))
+    metrics.STAGE_BATCH_RECORDS.labels(stage.name).observe(len(current))
     metrics.STAGE_BATCH_SECONDS.labels(stage.name).observe(time.perf_counter() - started)
 
 
@@ -142,27 +146,45 @@ def _record(event: EventT[bytes]) -> Record:
     )
 
 
-def progress(app: faust.App) -> dict[int, Progress]:
-    """Progress in each partition that the process has, as far as it is known; one source topic."""
+def progress(app: faust.App) -> dict[Place, Progress]:
+    """Progress in each partition that the process has, as far as it is known."""
     consumer: Any = app.consumer  # Faust has the committed offset, and no public way to it
-    known: dict[int, Progress] = {}
+    known: dict[Place, Progress] = {}
     for place in consumer.assignment():
         end = consumer.highwater(place)
         if end is not None:
-            known[place.partition] = Progress(consumer._committed_offset[place] or 0, end)
+            known[Place(place.topic, place.partition)] = Progress(consumer._committed_offset[place] or 0, end)
     return known
+
+
+_waiting: Counter[str] = Counter()
+"""What this process waits for, and in how many places."""
 
 
 async def until_available(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
     """The result of `attempt`, tried until the part it needs is there: waiting is better than giving up or losing."""
     wait_s = 0.2
-    while True:
-        try:
-            return await attempt()
-        except Unavailable as error:
-            log.warning("waiting", what=what, error=str(error), seconds=round(wait_s, 2))
-        await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-        wait_s = min(2 * wait_s, 10.0)
+    waits = False
+    try:
+        while True:
+            try:
+                return await attempt()
+            except Unavailable as error:
+                log.warning("waiting", what=what, error=str(error), seconds=round(wait_s, 2))
+                metrics.RETRIES.labels(what).inc()
+                if not waits:
+                    waits = True
+                    _waits(what, 1)
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            wait_s = min(2 * wait_s, 10.0)
+    finally:
+        if waits:
+            _waits(what, -1)
+
+
+def _waits(what: str, step: int) -> None:
+    _waiting[what] += step
+    metrics.WAITING.labels(what).set(_waiting[what])
 
 
 async def run(app: faust.App, stage: Stage, settings: Settings) -> int:
@@ -187,7 +209,7 @@ async def run(app: faust.App, stage: Stage, settings: Settings) -> int:
             loop.add_signal_handler(number, end, 0)
         try:
             await app.start()
-            watch = asyncio.create_task(_watch(app, fail))
+            watch = asyncio.create_task(keep_watch(app, stage, settings.commit_stall_s, fail))
             log.info("stage_started", stage=stage.name)
             status = await ended
             watch.cancel()
@@ -197,10 +219,32 @@ async def run(app: faust.App, stage: Stage, settings: Settings) -> int:
     return status
 
 
-async def _watch(app: faust.App, fail: Callable[[BaseException], None]) -> None:
-    """Faust marks a crashed service and goes on; we don't."""
+async def keep_watch(
+    app: faust.App, stage: Stage, commit_stall_s: float, fail: Callable[[BaseException], None]
+) -> None:
+    """End the process when Faust has crashed, which goes on after it has marked a service so, or when a partition does
+    not move; tell how the stage keeps up meanwhile."""
+    loop = asyncio.get_running_loop()
+    told, held_against = Watch(), Watch()
     while not app.crashed:
-        await asyncio.sleep(0.5)
+        before = loop.time()
+        await asyncio.sleep(WATCH_EVERY_S)
+        metrics.EVENT_LOOP_DELAY_SECONDS.set(max(0.0, loop.time() - before - WATCH_EVERY_S))
+        now_s, found = time.monotonic(), progress(app)
+        seen = told.observe(now_s, found)
+        metrics.STAGE_LAG.labels(stage.name).set(seen.lag)
+        metrics.STAGE_COMMIT_AGE_SECONDS.labels(stage.name).set(seen.stuck_s)
+        # While a part is away nothing can move: waiting is right, and another process would wait as well.
+        seen = held_against.observe(now_s, {} if _waiting.total() else found)
+        if seen.stuck is not None and seen.stuck_s > commit_stall_s:
+            fail(
+                RuntimeError(
+                    f"{stage.name}: {seen.stuck.topic}/{seen.stuck.partition} has records and was not committed for "
+                    f"{seen.stuck_s:.0f} s, at most MISE_VOICE_COMMIT_STALL_S {commit_stall_s:g}; the process ends to "
+                    f"be started again"
+                )
+            )
+            return
     fail(app.crash_reason or RuntimeError("Faust crashed without a reason"))
 
 

@@ -19,6 +19,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import structlog
 
+from pipeline import metrics
 from pipeline.process import die_with_parent
 
 log = structlog.get_logger()
@@ -65,7 +66,8 @@ class Pool(Generic[P, T]):
 
     async def run(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, or what it raises. Raises Crashed or TimedOut. Cancelled, it ends its process."""
-        worker = await self._free.get()
+        with metrics.POOL_WAITING.track_inprogress():
+            worker = await self._free.get()
         try:
             for _ in range(TRIES):
                 try:

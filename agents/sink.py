@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from agents.dead_letters import DeadLetters, RefusedRecord
 from agents.delivery import Record, until_available
+from pipeline import metrics
 from pipeline.kafka.client import producer
 from pipeline.kafka.send import send_all
 from pipeline.settings import Settings
@@ -73,7 +74,7 @@ class SinkStage:
         # made anew and begins again with the offsets of the old one.
         token = hashlib.sha256(lines).hexdigest()
         try:
-            await until_available("clickhouse", lambda: asyncio.to_thread(clickhouse.insert, table, lines, token=token))
+            await until_available("clickhouse", lambda: asyncio.to_thread(_insert, clickhouse, table, lines, token))
         except Refused as error:
             if error.reason != "row_rejected":
                 raise
@@ -89,6 +90,11 @@ def _migrated(settings: Settings) -> ClickHouse:
     clickhouse = ClickHouse(settings)
     check_migrated(clickhouse)
     return clickhouse
+
+
+def _insert(clickhouse: ClickHouse, table: str, lines: bytes, token: str) -> None:
+    with metrics.INSERT_SECONDS.labels(table).time():
+        clickhouse.insert(table, lines, token=token)
 
 
 class _Row(NamedTuple):

@@ -114,6 +114,13 @@ class Settings(BaseSettings):
     faust_fast_path: bool = Field(
         True, description="Consume on our fast path through Faust; false: as Faust does (docs/decisions/0014)."
     )
+    # A batch whose turns all take as long to measure as they may is slow, and not stuck; so this is long.
+    commit_stall_s: float = Field(
+        3600.0,
+        gt=0,
+        description="A stage ends, to be started again, when a partition with records left is not committed so long "
+        "and nothing is away.",
+    )
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Where a stage serves its metrics; one for each process. Unset: nowhere."
     )

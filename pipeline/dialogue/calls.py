@@ -133,6 +133,11 @@ class Calls:
         """Calls in memory, open ones and closed ones still kept."""
         return len(self._calls)
 
+    @property
+    def open(self) -> int:
+        """Those that are not closed."""
+        return sum(not call.closed for call in self._calls.values())
+
     def restore(self, saved: Iterable[tuple[bytes, bytes]]) -> None:
         """Take back the state as it was saved: the newest value of each key, in any order.
 

@@ -58,6 +58,7 @@ FROM_WORDS: dict[str, str] = {
     "held_all_preface": "1 when the held turn is nothing but fillers, markers and a listener's words",
     "held_ends_conjunction": "1 when the held turn ends with a conjunction",
     "held_ends_determiner": "1 when the held turn ends with an article, possessive, preposition or adverb of degree",
+    "held_ends_either": "1 when the held turn ends with one of these three that complete turns end with as well (it)",
     "held_ends_filler": "1 when the held turn ends with a filler (um), and is more than a preface",
     "held_ends_function_before": "1 when the last word but one of the held turn is a function word",
     "held_ends_pronoun": "1 when the held turn ends with a pronoun or auxiliary",
@@ -132,6 +133,8 @@ def evidence(pair: Pair, voices: Mapping[str, Voice], vocabulary_of: VocabularyO
     # What is said past the horizon is not known to end there.
     last, before = (heard[-1], heard[-2] if len(heard) > 1 else "") if held.end <= horizon else ("", "")
     is_preface = theirs.is_preface(heard)
+    # A word that complete turns end with as well says less, and says it apart.
+    either = last in theirs.finals
     return found | {
         "entry_all_continuer": float(ours.continuers.issuperset(said)),
         "entry_assesses": float(not ours.assessments.isdisjoint(said)),
@@ -141,11 +144,12 @@ def evidence(pair: Pair, voices: Mapping[str, Voice], vocabulary_of: VocabularyO
         "entry_incomplete": float(entry.end <= horizon and ours.is_function_word(said[-1])),
         "held_all_backchannel": float(theirs.is_backchannel(heard)),
         "held_all_preface": float(is_preface),
-        "held_ends_conjunction": float(last in theirs.conjunctions),
-        "held_ends_determiner": float(last in theirs.determiners),
+        "held_ends_conjunction": float(last in theirs.conjunctions and not either),
+        "held_ends_determiner": float(last in theirs.determiners and not either),
+        "held_ends_either": float(either),
         "held_ends_filler": float(last in theirs.fillers and not is_preface),
         "held_ends_function_before": float(theirs.is_function_word(before)),
-        "held_ends_pronoun": float(last in theirs.pronouns),
+        "held_ends_pronoun": float(last in theirs.pronouns and not either),
         "held_words": log1p(len(heard)),
         "later_worded_entry": float(any(not _is_backchannel(one, ours) for one in _later(voices, pair, stop))),
     }, True

@@ -176,7 +176,7 @@ class WeightedRules:
         weights.check()
         self.version = version
         self.models = weights.models
-        self._sound = weights.sound
+        self.sound = weights.sound
         self._weights = {basis: model.weights | weights.sound for basis, model in weights.models.items()}
         self._vocabularies = vocabularies
         self._laughter = frozenset().union(*(one.laughter for one in vocabularies.values()))

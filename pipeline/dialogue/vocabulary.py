@@ -36,6 +36,10 @@ class Vocabulary(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     ] = frozenset()
     conjunctions: frozenset[str] = frozenset()
     pronouns: Annotated[frozenset[str], Meta(description="And auxiliaries.")] = frozenset()
+    finals: Annotated[
+        frozenset[str],
+        Meta(description="Those of the three that a complete turn may end with as well: it, that, there."),
+    ] = frozenset()
     fillers: Annotated[frozenset[str], Meta(description="um")] = frozenset()
     markers: Annotated[frozenset[str], Meta(description="What turns begin with: but, well.")] = frozenset()
     misunderstandings: Annotated[

@@ -27,6 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -34,7 +35,7 @@ from scipy.special import log_softmax
 
 from pipeline.dialogue.evidence import FROM_TIMES, FROM_WORDS, evidence
 from pipeline.dialogue.overlap import pairs
-from pipeline.dialogue.rules import WeightedRules
+from pipeline.dialogue.rules import Weight, WeightedRules
 from pipeline.dialogue.spurts import Utterance
 from pipeline.dialogue.timeline import Timeline
 from pipeline.rules import rules
@@ -290,8 +291,14 @@ def reliability(likely: Array, classes: Array) -> None:
                 )
 
 
-def written(both: Sequence[Samples], chosen: Mapping[str, Sequence[str]], names: Sequence[str], offsets: Any) -> str:
-    """The weights' file, fitted on all."""
+def written(
+    both: Sequence[Samples],
+    chosen: Mapping[str, Sequence[str]],
+    names: Sequence[str],
+    offsets: Any,
+    sound: Mapping[str, Weight],
+) -> str:
+    """The weights' file, fitted on all. sound : what is not fitted, and stays."""
     everything = np.ones(len(both[0].classes), bool)
     models: dict[str, Any] = {}
     for basis, own in chosen.items():
@@ -311,7 +318,7 @@ def written(both: Sequence[Samples], chosen: Mapping[str, Sequence[str]], names:
         f"ICSI MRDA: {both[0].meetings.max() + 1} meetings, {len(both[0].classes):,} entries, with the turns as "
         "annotated and with touching turns joined"
     )
-    text = json.dumps({"fitted_on": fitted_on, "models": models}, indent=1)
+    text = json.dumps({"fitted_on": fitted_on, "models": models, "sound": msgspec.to_builtins(sound)}, indent=1)
     # A line for each piece of evidence: that is what a reviewer compares.
     return re.sub(r"\{\s+(\"interruption\"[^}]*?)\s+\}", lambda m: "{" + re.sub(r"\s+", " ", m[1]) + "}", text) + "\n"
 
@@ -358,7 +365,7 @@ def main() -> None:
         report("boosted trees, turns as annotated", classes, cross_validated(both, trees, (words, times))[1])
     if asked.write:
         offsets = {"words": tuned(likely, classes), "times": tuned(by_times, classes)}
-        WEIGHTS.write_text(written(both, chosen, names, offsets), encoding="utf-8")
+        WEIGHTS.write_text(written(both, chosen, names, offsets, ours.sound), encoding="utf-8")
         print(f"\nwritten: {WEIGHTS.name}")
 
 

@@ -1,0 +1,252 @@
+"""A whole Mise Voice whose every process can be ended by itself, with a proxy between each two of them.
+
+    client ─▶ gateway ─▶ Kafka ◀─ features, calls, sink ─▶ ClickHouse          each arrow is a proxy
+
+Processes are kept by the product's own supervisor, as under `mise-voice run`. Kafka tells its clients where to connect
+to, so it has a listener for each of them, and advertises the proxy before it. The harness itself talks to the servers
+directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+
+from agents.app import group_id
+from deploy.embedded.ports import LOOPBACK
+from deploy.services import services_of
+from deploy.supervisor import Alive, Service, Supervisor
+from pipeline.gateway import keys
+from pipeline.kafka.client import admin, producer, reader
+from pipeline.kafka.topics import create_topics
+from pipeline.settings import Settings
+from pipeline.storage.clickhouse import ClickHouse
+from pipeline.storage.migrate import migrate
+from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED, TopicSpec
+from tests.chaos.links import Link, linked
+from tests.chaos.proxy import Proxy
+from tests.integration.waiting import until
+
+WORKSPACE = "chaos"
+
+PRODUCE_TIMEOUT_S = 3.0
+"""Short, so that a Kafka that is away becomes a 503 soon."""
+
+BACK_WITHIN_S = 60.0
+"""After a kill -9 the group waits 10 s for the member that is gone; the rest is for a busy machine."""
+
+DRAINED_WITHIN_S = 90.0
+
+READS: dict[str, tuple[TopicSpec, ...]] = {
+    "features": (RECEIVED,),
+    "calls": (MEASURED,),
+    "sink": (ANNOTATED, SUMMARISED),
+}
+"""In the order of the data: what one has committed, the next has to read."""
+
+UNDISTURBED = "undisturbed"
+"""The database of what the views would say had nothing happened."""
+
+Mutation = Literal["default-acks", "state-first", "no-version"]
+
+
+class Stack:
+    """What runs, and ways to it.
+
+    settings : how the harness reaches the servers, past the proxies. injected : the folder through which
+    `tests.chaos.worker` is told where to die. ready : name -> pid of the latest process that was ready.
+    """
+
+    clickhouse: ClickHouse
+    undisturbed: ClickHouse
+    admin: AIOKafkaAdminClient
+    kafka: AIOKafkaConsumer
+    producer: AIOKafkaProducer
+
+    def __init__(
+        self,
+        settings: Settings,
+        key: str,
+        services: dict[str, Service],
+        proxies: Mapping[Link, Proxy],
+        injected: Path,
+    ) -> None:
+        self.settings = settings
+        self.key = key
+        self.services = services
+        self.proxies = proxies
+        self.injected = injected
+        self.ready: dict[str, int] = {}
+        self.supervisor = Supervisor(on_change=lambda: None)
+
+    @property
+    def url(self) -> str:
+        """Where clients send turns: through their proxy."""
+        return f"http://{LOOPBACK}:{self.proxies['client-gateway'].port}"
+
+    # --- processes
+
+    def pid(self, name: str) -> int:
+        return self.supervisor.pids[name]
+
+    def signal(self, name: str, number: signal.Signals) -> int:
+        """Send the signal to a process; its pid."""
+        pid = self.pid(name)
+        os.kill(pid, number)
+        return pid
+
+    async def until_back(self, name: str, before: int) -> None:
+        """Return once another process than `before` serves under this name."""
+
+        async def ready() -> int:
+            return self.ready[name]
+
+        assert await until(ready, lambda pid: pid != before, within_s=BACK_WITHIN_S) != before, (
+            f"{name}: expected another process than {before} within {BACK_WITHIN_S:.0f} s; its log is "
+            f"{self.services[name].log_file}"
+        )
+
+    async def until_gone(self, name: str, pid: int) -> None:
+        """Return once the process has ended."""
+
+        async def others() -> bool:
+            return self.supervisor.pids.get(name) != pid
+
+        assert await until(others, within_s=BACK_WITHIN_S), f"{name}: process {pid} still runs"
+
+    async def start(self, *names: str) -> None:
+        """Start services by name; return when all are ready."""
+        await self.supervisor.start(*(self._noted(self.services[name]) for name in names))
+
+    async def add(self, stage: str, number: int) -> str:
+        """Start another worker of the stage; its name."""
+        first = self.services[stage]
+        name = f"{stage}-{number}"
+        self.services[name] = replace(first, name=name, log_file=first.log_file.with_name(f"{name}.log"))
+        await self.start(name)
+        return name
+
+    async def remove(self, *names: str) -> None:
+        """Stop workers that were added."""
+        await self.supervisor.stop(*(self.services.pop(name) for name in names))
+
+    async def stop(self) -> None:
+        """Stop everything: what takes in first, what it stands on last; also what stands still."""
+        for pid in self.supervisor.pids.values():
+            os.kill(pid, signal.SIGCONT)
+        servers = {name: self.services[name] for name in ("kafka", "clickhouse")}
+        await self.supervisor.stop(*(each for name, each in self.services.items() if name not in servers))
+        await self.supervisor.stop(*servers.values())
+
+    async def owned(self, stage: str) -> dict[int, int]:
+        """How many partitions each worker of the stage has, by pid; none while they are being assigned."""
+        (response,) = await self.admin.describe_consumer_groups([group_id(stage)])
+        (described,) = response.groups
+        state, members = described[2], described[5]
+        if state != "Stable":
+            return {}
+        # A member: its id, client id, host, metadata, assignment.
+        return {
+            int(member[1].rpartition("-")[2]): sum(
+                len(partitions) for _, partitions in ConsumerProtocolMemberAssignment.decode(member[4]).assignment
+            )
+            for member in members
+            if member[4]
+        }
+
+    async def until_alone(self, name: str) -> None:
+        """Return once this worker has every partition of its stage."""
+        stage, pid = name.partition("-")[0], self.pid(name)
+        everything = {pid: self.settings.kafka_partitions * len(READS[stage])}
+        owned = await until(lambda: self.owned(stage), lambda owned: owned == everything, within_s=BACK_WITHIN_S)
+        assert owned == everything, f"{stage}: expected partitions by pid {everything}, got {owned}"
+
+    async def run_calls(self, mutation: Mutation | None = None) -> None:
+        """Run the calls stage anew, under `tests.chaos.worker`, which dies where it is told to; with a mutation."""
+        await self.supervisor.stop(self.services["calls"])
+        service = self.services["calls"]
+        environ = {**service.environ, "CHAOS_FOLDER": str(self.injected), "CHAOS_MUTATION": mutation or ""}
+        self.services["calls"] = replace(
+            service, command=lambda: [sys.executable, "-m", "tests.chaos.worker"], environ=environ
+        )
+        await self.start("calls")
+
+    def _noted(self, service: Service) -> Service:
+        async def ready(pid: int, alive: Alive) -> None:
+            await service.ready(pid, alive)
+            self.ready[service.name] = pid
+
+        return replace(service, ready=ready)
+
+    # --- how far the stages are
+
+    async def committed(self, stage: str) -> dict[TopicPartition, int]:
+        """The next offset of each partition that the stage would read after a restart."""
+        places = [
+            TopicPartition(topic.name, partition)
+            for topic in READS[stage]
+            for partition in range(self.settings.kafka_partitions)
+        ]
+        found = await self.admin.list_consumer_group_offsets(group_id(stage), partitions=places)
+        return {place: max(0, found[place].offset) for place in places}
+
+    async def lag(self, stage: str) -> int:
+        """Records that the stage has not committed yet."""
+        committed = await self.committed(stage)
+        ends = await self.kafka.end_offsets(list(committed))
+        return sum(ends[place] - offset for place, offset in committed.items())
+
+    async def ends(self, topic: TopicSpec) -> dict[int, int]:
+        """End offset of each partition."""
+        count = self.settings.kafka_partitions if topic.partitioned_by_call else 1
+        found = await self.kafka.end_offsets([TopicPartition(topic.name, number) for number in range(count)])
+        return {place.partition: end for place, end in found.items()}
+
+    async def drain(self) -> None:
+        """Return once every record has gone all the way."""
+        for stage in READS:
+            left = await until(lambda stage=stage: self.lag(stage), lambda lag: lag == 0, within_s=DRAINED_WITHIN_S)  # type: ignore[misc]
+            log = self.services[stage].log_file
+            assert left == 0, f"{stage}: {left} records not committed after {DRAINED_WITHIN_S:.0f} s; its log is {log}"
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Stack]:
+    """Start everything in the folder; stop everything in the end."""
+    given = Settings(data_dir=folder, gateway_produce_timeout_s=PRODUCE_TIMEOUT_S, features_processes=1)
+    services = services_of(given, default_ports=False)
+    settings = services.settings
+    beside = settings.model_copy(update={"clickhouse_database": UNDISTURBED})
+    injected = folder / "injected"
+    injected.mkdir()
+    key = keys.generate()
+    keys.add(settings.keys_file(), key, workspace=WORKSPACE, name="chaos")
+    async with AsyncExitStack() as leaving:
+        proxies, named = await leaving.enter_async_context(linked(services))
+        stack = Stack(settings, key, named, proxies, injected)
+        leaving.push_async_callback(stack.stop)
+        await stack.start("kafka", "clickhouse")
+        await create_topics(settings)
+        for each in (settings, beside):
+            await asyncio.to_thread(migrate, each)
+        await stack.start("gateway", *READS)
+        stack.clickhouse, stack.undisturbed = [await asyncio.to_thread(ClickHouse, each) for each in (settings, beside)]
+        leaving.callback(stack.clickhouse.close)
+        leaving.callback(stack.undisturbed.close)
+        stack.admin = admin(settings)
+        await stack.admin.start()
+        leaving.push_async_callback(stack.admin.close)
+        stack.kafka = await leaving.enter_async_context(reader(settings, client_id="chaos"))
+        stack.producer = await leaving.enter_async_context(producer(settings, client_id="chaos", linger_ms=0))
+        yield stack

@@ -1,12 +1,25 @@
-"""The faults: small objects with a name, each of which strikes and returns once everything is whole again."""
+"""The faults: small objects with a name, each of which strikes and returns once the processes serve again."""
 
 from __future__ import annotations
 
+import asyncio
+import random
 import signal
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import chain
+from typing import Literal, Protocol
 
-from tests.chaos.stack import Stack
+from schemas.identity import record_key
+from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED
+from tests.chaos.checks import Place
+from tests.chaos.links import Link
+from tests.chaos.stack import BACK_WITHIN_S, WORKSPACE, Stack
+from tests.chaos.worker import How, Step, arm, struck
+from tests.integration.waiting import until
+
+NOTHING: Collection[Place] = ()
+"""No poison."""
 
 
 class Fault(Protocol):
@@ -16,8 +29,8 @@ class Fault(Protocol):
     def name(self) -> str:
         """As it stands in the table."""
 
-    async def strike(self, stack: Stack) -> None:
-        """Let it go wrong; return once the processes serve again, what they had to do not yet being done."""
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        """Let it go wrong; return, once the processes serve again, where it put poison. Work may be left to do."""
 
 
 @dataclass(frozen=True)
@@ -31,5 +44,197 @@ class End:
     def name(self) -> str:
         return f"{self.number.name} {self.process}"
 
-    async def strike(self, stack: Stack) -> None:
+    async def strike(self, stack: Stack) -> Collection[Place]:
         await stack.until_back(self.process, stack.signal(self.process, self.number))
+        return NOTHING
+
+
+@dataclass(frozen=True)
+class Inject:
+    """The calls stage ends after a step of a batch, by SIGKILL or by an error. Needs `Stack.run_calls`."""
+
+    step: Step
+    how: How = "kill"
+
+    @property
+    def name(self) -> str:
+        return f"calls: {self.how} after {self.step}"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        pid = stack.pid("calls")
+        await until_struck(stack, self.step, self.how)
+        await stack.until_back("calls", pid)
+        return NOTHING
+
+
+async def until_struck(stack: Stack, step: Step, how: How) -> None:
+    """Order the end and return once it came, which takes a batch to come by."""
+    arm(stack.injected, step, how)
+
+    async def found() -> bool:
+        return struck(stack.injected)
+
+    assert await until(found, within_s=BACK_WITHIN_S), f"no batch came by the step {step}"
+
+
+@dataclass(frozen=True)
+class Zombie:
+    """A worker stops for longer than its session, another takes its partitions, and it comes back.
+
+    step : where in a batch it stops, for the calls stage under `Stack.run_calls`; None for anywhere.
+    """
+
+    stage: str
+    step: Step | None = None
+
+    @property
+    def name(self) -> str:
+        return f"zombie {self.stage}" + (f" after {self.step}" if self.step else "")
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        pid = stack.pid(self.stage)
+        if self.step is None:
+            stack.signal(self.stage, signal.SIGSTOP)
+        else:
+            await until_struck(stack, self.step, "stop")
+        # Started later, so that it can't have the first one's partitions before the first one is taken for dead.
+        other = await stack.add(self.stage, 2)
+        await stack.until_alone(other)
+        if stack.supervisor.pids.get(self.stage) == pid:
+            stack.signal(self.stage, signal.SIGCONT)
+        await stack.until_members(self.stage, 2)
+        await stack.remove(other)
+        await stack.until_alone(self.stage)
+        return NOTHING
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """A server stands still for a while: nothing ends, and nothing is answered."""
+
+    process: str
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        return f"SIGSTOP {self.process} for {self.seconds:g} s"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        stack.signal(self.process, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            stack.signal(self.process, signal.SIGCONT)
+        return NOTHING
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A stage goes from one worker to three and back: partitions move while their records are under way."""
+
+    stage: str
+
+    @property
+    def name(self) -> str:
+        return f"scale {self.stage} 1, 3, 1"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        others = [await stack.add(self.stage, number) for number in (2, 3)]
+        await stack.until_members(self.stage, 3)
+        await stack.remove(*others)
+        await stack.until_alone(self.stage)
+        return NOTHING
+
+
+Trouble = Literal["cut", "reset", "half-open", "delay", "slow"]
+
+DELAY_S = 0.3
+SLOW_BYTES_PER_S = 20_000.0
+
+
+@dataclass(frozen=True)
+class Disturb:
+    """The network between two processes is troubled for a while."""
+
+    link: Link
+    trouble: Trouble
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.trouble} {self.link}"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        proxy = stack.proxies[self.link]
+        match self.trouble:
+            case "cut":
+                proxy.cut()
+            case "reset":
+                proxy.reset()
+            case "half-open":
+                proxy.half_open()
+            case "delay":
+                proxy.delay(DELAY_S)
+            case "slow":
+                proxy.slow(SLOW_BYTES_PER_S)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            proxy.mend()
+        return NOTHING
+
+
+@dataclass(frozen=True)
+class Poison:
+    """A record that nobody can read, in each topic, in a partition by the seed."""
+
+    seed: int
+
+    name = "poison in each topic"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        chance = random.Random(self.seed)
+        placed = []
+        for topic in (RECEIVED, MEASURED, ANNOTATED, SUMMARISED):
+            put = await stack.producer.send_and_wait(
+                topic.name,
+                chance.choice([b"\xff\xfe", b"{}", b'{"record":"song"}', b"[]", None]),
+                key=record_key(WORKSPACE, "poison"),
+                partition=chance.randrange(stack.settings.kafka_partitions),
+            )
+            placed.append(Place(put.topic, put.partition, put.offset))
+        return placed
+
+
+@dataclass(frozen=True)
+class Reject:
+    """ClickHouse rejects every insert for a while, with the error of a server that has too many parts (252)."""
+
+    seconds: float
+
+    name = "ClickHouse rejects"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        tables = ("turn_rows", "event_rows", "call_rows")
+        for table in tables:
+            await stack.command(f"ALTER TABLE {table} MODIFY SETTING max_parts_in_total = 1")
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            for table in tables:
+                await stack.command(f"ALTER TABLE {table} RESET SETTING max_parts_in_total")
+        return NOTHING
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several at once."""
+
+    faults: Sequence[Fault]
+
+    @property
+    def name(self) -> str:
+        return ", ".join(fault.name for fault in self.faults)
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        return list(chain.from_iterable(await asyncio.gather(*(fault.strike(stack) for fault in self.faults))))

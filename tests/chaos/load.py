@@ -17,8 +17,6 @@ ANSWER_WITHIN_S = 10.0
 """Then the client takes the turn for unanswered, and sends it again."""
 
 AGAIN_AFTER_S = 0.2
-PACE_S = 0.05
-"""Between the turns of a call: how fast the load is, not what anything waits for."""
 
 WORDS = "yes no please order the number again what is wrong hello I would like thank you wait sorry".split()
 
@@ -33,12 +31,21 @@ class Identity(NamedTuple):
 class Load:
     """Calls of numbered turns, some at once, each in its order.
 
-    prefix : of the call ids, so that every load has calls of its own. seed : of what the turns say. accepted : the
-    text of each turn as it was acknowledged last; requests : made, answered or not.
+    prefix : of the call ids, so that every load has calls of its own. seed : of what the turns say. pace_s : between
+    the turns of a call. accepted : the text of each turn as it was acknowledged last. requests : made, answered or not.
     """
 
     def __init__(
-        self, url: str, key: str, prefix: str, seed: int, *, calls: int, turns: int, at_once: int = 12
+        self,
+        url: str,
+        key: str,
+        prefix: str,
+        seed: int,
+        *,
+        calls: int,
+        turns: int,
+        at_once: int = 12,
+        pace_s: float = 0.05,
     ) -> None:
         self.prefix = prefix
         self.requests = 0
@@ -52,6 +59,7 @@ class Load:
         }
         self._url = url
         self._key = key
+        self._pace_s = pace_s
         self._places = asyncio.Semaphore(at_once)
         self._grown = asyncio.Event()
 
@@ -80,7 +88,7 @@ class Load:
                     await self._until_acknowledged(client, "/v1/turns", body)
                     self.accepted[Identity(call_id, body["turn_id"])] = body["text"]
                 self._grown.set()
-                await asyncio.sleep(PACE_S)
+                await asyncio.sleep(self._pace_s)
 
     async def _until_acknowledged(self, client: aiohttp.ClientSession, path: str, body: Body) -> None:
         while True:

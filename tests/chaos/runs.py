@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.topics import DEAD_LETTERS
-from tests.chaos.checks import Report, report
+from tests.chaos.checks import Place, Report, report
 from tests.chaos.faults import Fault
 from tests.chaos.load import Load
 from tests.chaos.stack import Stack
@@ -26,8 +26,8 @@ async def disturbed(stack: Stack, load: Load, strikes: Sequence[Strike]) -> Repo
     since = await letters(stack)
     async with asyncio.TaskGroup() as both:
         both.create_task(load.run())
-        both.create_task(_strike(stack, load, strikes))
-    return await report(stack, load, letters_since=since)
+        poison = both.create_task(_strike(stack, load, strikes))
+    return await report(stack, load, letters_since=since, poison=poison.result())
 
 
 async def letters(stack: Stack) -> int:
@@ -36,7 +36,10 @@ async def letters(stack: Stack) -> int:
     return end
 
 
-async def _strike(stack: Stack, load: Load, strikes: Sequence[Strike]) -> None:
+async def _strike(stack: Stack, load: Load, strikes: Sequence[Strike]) -> list[Place]:
+    """The poison that they put."""
+    poison: list[Place] = []
     for strike in sorted(strikes, key=lambda strike: strike.at):
         await load.until_accepted(strike.at)
-        await strike.fault.strike(stack)
+        poison += await strike.fault.strike(stack)
+    return poison

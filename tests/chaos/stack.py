@@ -13,15 +13,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import KafkaError
 
 from agents.app import group_id
 from deploy.embedded.ports import LOOPBACK
@@ -33,9 +33,11 @@ from pipeline.kafka.topics import create_topics
 from pipeline.settings import Settings
 from pipeline.storage.clickhouse import ClickHouse
 from pipeline.storage.migrate import migrate
+from schemas.errors import Unavailable
 from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED, TopicSpec
 from tests.chaos.links import Link, linked
 from tests.chaos.proxy import Proxy
+from tests.chaos.worker import Mutation
 from tests.integration.waiting import until
 
 WORKSPACE = "chaos"
@@ -57,8 +59,6 @@ READS: dict[str, tuple[TopicSpec, ...]] = {
 
 UNDISTURBED = "undisturbed"
 """The database of what the views would say had nothing happened."""
-
-Mutation = Literal["default-acks", "state-first", "no-version"]
 
 
 class Stack:
@@ -151,7 +151,8 @@ class Stack:
 
     async def owned(self, stage: str) -> dict[int, int]:
         """How many partitions each worker of the stage has, by pid; none while they are being assigned."""
-        (response,) = await self.admin.describe_consumer_groups([group_id(stage)])
+        with unavailable():
+            (response,) = await self.admin.describe_consumer_groups([group_id(stage)])
         (described,) = response.groups
         state, members = described[2], described[5]
         if state != "Stable":
@@ -172,8 +173,17 @@ class Stack:
         owned = await until(lambda: self.owned(stage), lambda owned: owned == everything, within_s=BACK_WITHIN_S)
         assert owned == everything, f"{stage}: expected partitions by pid {everything}, got {owned}"
 
+    async def until_members(self, stage: str, count: int) -> None:
+        """Return once so many workers have partitions of the stage."""
+        owned = await until(lambda: self.owned(stage), lambda owned: len(owned) == count, within_s=BACK_WITHIN_S)
+        assert len(owned) == count, f"{stage}: expected {count} workers with partitions, got {owned}"
+
+    async def command(self, statement: str) -> None:
+        """Run a statement in ClickHouse."""
+        await asyncio.to_thread(self.clickhouse.command, statement)
+
     async def run_calls(self, mutation: Mutation | None = None) -> None:
-        """Run the calls stage anew, under `tests.chaos.worker`, which dies where it is told to; with a mutation."""
+        """Run the calls stage anew, under `tests.chaos.worker`, which ends where it is told to; with a mutation."""
         await self.supervisor.stop(self.services["calls"])
         service = self.services["calls"]
         environ = {**service.environ, "CHAOS_FOLDER": str(self.injected), "CHAOS_MUTATION": mutation or ""}
@@ -198,13 +208,15 @@ class Stack:
             for topic in READS[stage]
             for partition in range(self.settings.kafka_partitions)
         ]
-        found = await self.admin.list_consumer_group_offsets(group_id(stage), partitions=places)
+        with unavailable():
+            found = await self.admin.list_consumer_group_offsets(group_id(stage), partitions=places)
         return {place: max(0, found[place].offset) for place in places}
 
     async def lag(self, stage: str) -> int:
         """Records that the stage has not committed yet."""
         committed = await self.committed(stage)
-        ends = await self.kafka.end_offsets(list(committed))
+        with unavailable():
+            ends = await self.kafka.end_offsets(list(committed))
         return sum(ends[place] - offset for place, offset in committed.items())
 
     async def ends(self, topic: TopicSpec) -> dict[int, int]:
@@ -219,6 +231,15 @@ class Stack:
             left = await until(lambda stage=stage: self.lag(stage), lambda lag: lag == 0, within_s=DRAINED_WITHIN_S)  # type: ignore[misc]
             log = self.services[stage].log_file
             assert left == 0, f"{stage}: {left} records not committed after {DRAINED_WITHIN_S:.0f} s; its log is {log}"
+
+
+@contextmanager
+def unavailable() -> Iterator[None]:
+    """What Kafka's client raises while a broker starts again, as what is waited for."""
+    try:
+        yield
+    except KafkaError as error:
+        raise Unavailable(f"Kafka: {error!r}") from error
 
 
 @asynccontextmanager

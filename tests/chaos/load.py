@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from itertools import count
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -29,10 +30,12 @@ class Identity(NamedTuple):
 
 
 class Load:
-    """Calls of numbered turns, some at once, each in its order.
+    """Calls of numbered turns, some at once, each in its order; one after the other until it is told to finish.
 
-    prefix : of the call ids, so that every load has calls of its own. seed : of what the turns say. pace_s : between
-    the turns of a call. accepted : the text of each turn as it was acknowledged last. requests : made, answered or not.
+    prefix : of the call ids, so that every load has calls of its own. seed : of what the turns say. least : turns that
+    are acknowledged before it finishes. length : turns of a call; ending : share of the calls that end by an event.
+    pace_s : between the turns of a call. accepted : the text of each turn as it was acknowledged last. ended : calls
+    whose end was acknowledged. requests : made, answered or not.
     """
 
     def __init__(
@@ -42,45 +45,53 @@ class Load:
         prefix: str,
         seed: int,
         *,
-        calls: int,
-        turns: int,
+        least: int,
+        length: int = 12,
+        ending: float = 1 / 3,
         at_once: int = 12,
-        pace_s: float = 0.05,
+        pace_s: float = 0.3,
     ) -> None:
         self.prefix = prefix
         self.requests = 0
         self.accepted: dict[Identity, str] = {}
         self.ended: set[str] = set()
-        """Calls whose `call_ended` was acknowledged."""
-        self.turns = calls * turns
-        self._bodies = {
-            call_id: conversation(call_id, turns, random.Random(f"{seed} {number}"))
-            for number, call_id in enumerate(f"{prefix}-{number:03}" for number in range(calls))
-        }
         self._url = url
         self._key = key
+        self._seed = seed
+        self._least = least
+        self._length = length
+        self._ending = ending
+        self._at_once = at_once
         self._pace_s = pace_s
-        self._places = asyncio.Semaphore(at_once)
+        self._numbers = count()
+        self._finishing = False
         self._grown = asyncio.Event()
 
+    def finish(self) -> None:
+        """Begin no more calls, once there were turns enough."""
+        self._finishing = True
+
     async def run(self) -> None:
-        """Send everything, each turn again until it is acknowledged."""
+        """Send turns, each again until it is acknowledged; return when told to finish, and the calls are whole."""
         async with aiohttp.ClientSession(
             self._url,
             headers={"Authorization": f"Bearer {self._key}"},
             timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN_S),
         ) as client:
-            await asyncio.gather(*(self._call(client, call_id, bodies) for call_id, bodies in self._bodies.items()))
+            await asyncio.gather(*(self._calls(client) for _ in range(self._at_once)))
 
-    async def until_accepted(self, share: float) -> None:
-        """Return once this share of the turns is acknowledged: moments of a load are counted in turns, not seconds."""
-        while len(self.accepted) < share * self.turns:
+    async def until_accepted(self, turns: int) -> None:
+        """Return once so many are acknowledged: moments of a load are counted in turns, not seconds."""
+        while len(self.accepted) < turns:
             self._grown.clear()
             await self._grown.wait()
 
-    async def _call(self, client: aiohttp.ClientSession, call_id: str, bodies: list[Body]) -> None:
-        async with self._places:
-            for body in bodies:
+    async def _calls(self, client: aiohttp.ClientSession) -> None:
+        while not self._finishing or len(self.accepted) < self._least:
+            number = next(self._numbers)
+            call_id = f"{self.prefix}-{number:04}"
+            chance = random.Random(f"{self._seed} {number}")
+            for body in conversation(call_id, self._length, chance, ending=self._ending):
                 if "type" in body:
                     await self._until_acknowledged(client, f"/v1/calls/{call_id}/events", body)
                     self.ended.add(call_id)
@@ -105,13 +116,13 @@ class Load:
             await asyncio.sleep(AGAIN_AFTER_S)
 
 
-def conversation(call_id: str, count: int, chance: random.Random) -> list[Body]:
-    """A call: two people who often speak at once; one turn in ten has audio, one in ten is corrected later; every
-    third call ends by an event.
+def conversation(call_id: str, length: int, chance: random.Random, *, ending: float) -> list[Body]:
+    """A call: two people who often speak at once; one turn in ten has audio, one in ten is corrected later; some calls
+    end by an event.
     """
     bodies: list[Body] = []
     begin = T0
-    for number in range(count):
+    for number in range(length):
         begin += chance.randrange(300, 1_500)
         length = chance.randrange(200, 2_500)
         body: Body = {
@@ -125,6 +136,6 @@ def conversation(call_id: str, count: int, chance: random.Random) -> list[Body]:
         }
         bodies.append(body | tone(chance.randrange(90, 250)) if chance.random() < 0.1 else body)
     bodies += [body | {"text": f"{body['text']} corrected"} for body in bodies if chance.random() < 0.1]
-    if chance.random() < 1 / 3:
+    if chance.random() < ending:
         bodies.append({"type": "call_ended", "at": bodies[-1]["ended_at"], "event_id": "end"})
     return bodies

@@ -34,7 +34,7 @@ from pipeline.settings import Settings
 from pipeline.storage.clickhouse import ClickHouse
 from pipeline.storage.migrate import migrate
 from schemas.errors import Unavailable
-from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED, TopicSpec
+from schemas.topics import ANNOTATED, DEAD_LETTERS, MEASURED, RECEIVED, SUMMARISED, TopicSpec
 from tests.chaos.links import Link, linked
 from tests.chaos.proxy import Proxy
 from tests.chaos.worker import Mutation
@@ -224,6 +224,11 @@ class Stack:
         count = self.settings.kafka_partitions if topic.partitioned_by_call else 1
         found = await self.kafka.end_offsets([TopicPartition(topic.name, number) for number in range(count)])
         return {place.partition: end for place, end in found.items()}
+
+    async def letters(self) -> int:
+        """How many dead letters there are."""
+        (end,) = (await self.ends(DEAD_LETTERS)).values()
+        return end
 
     async def drain(self) -> None:
         """Return once every record has gone all the way."""

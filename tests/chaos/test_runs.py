@@ -1,56 +1,42 @@
-"""The short form of `make chaos`: every kind of fault once, at seeded moments."""
+"""The short form of `make chaos`: every kind of fault at seeded moments of one load."""
 
 from __future__ import annotations
 
+import random
 import signal
 
-from tests.chaos.faults import Disturb, End, Inject, Poison, Reject, Scale, Together, Zombie
+from tests.chaos.faults import Disturb, End, Fault, Inject, Poison, Reject, Scale, Together
 from tests.chaos.load import Load
-from tests.chaos.runs import Strike, disturbed
+from tests.chaos.runs import Strike, disturbed, overslept
 from tests.chaos.stack import READS, Stack
 
+SEED = 1
 
-async def test_processes_that_end(stack: Stack) -> None:
-    load = Load(stack.url, stack.key, "ended", 2, calls=24, turns=30, pace_s=0.5)
-    strikes = [
-        Strike(0.1, Together([End(stage) for stage in READS])),
-        Strike(0.5, End("gateway")),
-        Strike(0.5, End("clickhouse")),
-        Strike(0.6, End("kafka")),
-        Strike(0.8, Together([End(stage, signal.SIGTERM) for stage in (*READS, "gateway", "clickhouse")])),
-    ]
-    assert (await disturbed(stack, load, strikes)).broken() == {}
-
-
-async def test_network_and_poison(stack: Stack) -> None:
-    load = Load(stack.url, stack.key, "network", 3, calls=24, turns=30, pace_s=0.5)
-    strikes = [
-        Strike(0.1, Poison(3)),
-        Strike(0.1, Disturb("client-gateway", "half-open", 1.0)),
-        Strike(0.2, Disturb("gateway-kafka", "cut", 1.0)),
-        Strike(0.3, Disturb("features-kafka", "delay", 1.0)),
-        Strike(0.4, Disturb("calls-kafka", "reset", 1.0)),
-        Strike(0.5, Disturb("sink-clickhouse", "slow", 1.0)),
-        Strike(0.6, Reject(2.0)),
-    ]
-    assert (await disturbed(stack, load, strikes)).broken() == {}
+SHAKEN: list[Fault] = [
+    Together([Inject("marks"), End("features"), End("sink")]),
+    Together([Inject("outputs"), Poison(SEED), Disturb("client-gateway", "half-open", 1.0), Reject(2.0)]),
+    Together([Inject("state"), End("gateway"), End("clickhouse"), Disturb("features-kafka", "delay", 3.0)]),
+    Together([Inject("acknowledged"), Scale("features"), Scale("sink")]),
+    Inject("marks", "raise"),
+    Together([Disturb("gateway-kafka", "cut", 1.0), Disturb("sink-clickhouse", "slow", 1.0)]),
+    Disturb("calls-kafka", "reset", 1.0),
+    End("kafka"),
+    Together([End(name, signal.SIGTERM) for name in (*READS, "gateway", "clickhouse")]),
+]
+"""What ends by its session is waited for together: 6 s for the calls stage here, 10 s for the others."""
 
 
-async def test_workers_come_and_go(stack: Stack) -> None:
-    load = Load(stack.url, stack.key, "moved", 4, calls=24, turns=30, pace_s=0.5)
-    strikes = [Strike(0.1, Zombie("calls")), Strike(0.5, Together([Scale(stage) for stage in READS]))]
-    assert (await disturbed(stack, load, strikes)).broken() == {}
-
-
-async def test_calls_stage_ends_between_its_steps(stack: Stack) -> None:
+async def test_all_at_once(stack: Stack) -> None:
+    """The steps of the calls stage are ended at one after the other, the others meanwhile."""
     await stack.run_calls()
-    load = Load(stack.url, stack.key, "steps", 5, calls=24, turns=30, pace_s=0.7)
-    strikes = [
-        Strike(0.1, Inject("marks")),
-        Strike(0.2, Inject("outputs")),
-        Strike(0.3, Inject("state")),
-        Strike(0.4, Inject("acknowledged")),
-        Strike(0.5, Inject("marks", "raise")),
-        Strike(0.6, Zombie("calls", "marks")),
-    ]
+    load = Load(stack.url, stack.key, "shaken", SEED, least=1_000)
+    moments = sorted(random.Random(SEED).sample(range(50, 500), len(SHAKEN)))
+    strikes = [Strike(at, fault) for at, fault in zip(moments, SHAKEN, strict=True)]
+    print(f"seed {SEED}:", *(f"after {strike.at} turns: {strike.fault.name}" for strike in strikes), sep="\n  ")
     assert (await disturbed(stack, load, strikes)).broken() == {}
+
+
+async def test_zombie_that_comes_back_when_all_is_done(stack: Stack) -> None:
+    await stack.run_calls()
+    load = Load(stack.url, stack.key, "overslept", SEED, least=100)
+    assert (await overslept(stack, load)).broken() == {}

@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test lint format bench accuracy fuzz lock clean
+.PHONY: help run test lint format bench accuracy fuzz chaos lock clean
 
 help:  ## Show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,12 +34,15 @@ fuzz: $(READY)  ## Fuzz the decoder and the features, ten minutes each (atheris)
 	@$(BIN)/python -m tests.fuzz.decode -max_total_time=600
 	@$(BIN)/python -m tests.fuzz.measure -max_total_time=600
 
+chaos: $(READY)  ## Prove delivery by faults, every kind once (an hour); goes on where it was; prints the table
+	@$(BIN)/python -m tests.chaos
+
 lock:  ## Pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
 		--no-header --quiet --upgrade --output-file requirements.lock
 
 clean:  ## Remove the environment, caches and local data
-	rm -rf $(VENV) .mise-voice .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results tests/evaluation/.sample dist
+	rm -rf $(VENV) .mise-voice .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results tests/evaluation/.sample dist .chaos
 
 # Installed once; again when what is to be installed has changed.
 $(READY): pyproject.toml requirements.lock deploy/embedded/kafka.lock

@@ -185,6 +185,7 @@ class Stack:
     async def run_calls(self, mutation: Mutation | None = None) -> None:
         """Run the calls stage anew, under `tests.chaos.worker`, which ends where it is told to; with a mutation."""
         await self.supervisor.stop(self.services["calls"])
+        (self.injected / "armed").unlink(missing_ok=True)  # of a test that failed
         service = self.services["calls"]
         environ = {**service.environ, "CHAOS_FOLDER": str(self.injected), "CHAOS_MUTATION": mutation or ""}
         self.services["calls"] = replace(

@@ -1,0 +1,139 @@
+"""python -m tests.chaos [--seeds FIRST-LAST] [--turns N] [--results FILE]: many seeded runs, and a table of them.
+
+Each run has a Mise Voice of its own, a load, and one kind of fault that strikes at two seeded moments of it; the seed
+says all of that. A seed whose result stands in the file is done: a run that was cut short goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+from msgspec import Struct
+
+from pipeline import log
+from tests.chaos.faults import Disturb, End, Fault, Freeze, Inject, Poison, Reject, Scale, Trouble, Zombie
+from tests.chaos.links import Link
+from tests.chaos.load import Load
+from tests.chaos.runs import Strike, disturbed
+from tests.chaos.stack import READS, running
+from tests.chaos.worker import Step
+
+RESULTS = Path(".chaos/results.jsonl")
+TURNS = 2_000
+"""At 35 turns a second some 60 s."""
+
+PROCESSES = ("gateway", *READS, "clickhouse", "kafka")
+SERVERS = ("gateway", "clickhouse", "kafka")
+
+KINDS: list[Callable[[random.Random], Fault]] = [
+    *(lambda _, each=each: End(each) for each in PROCESSES),
+    *(lambda _, each=each: End(each, signal.SIGTERM) for each in PROCESSES),
+    *(lambda _, each=each: Inject(each) for each in get_args(Step)),
+    lambda _: Inject("marks", "raise"),
+    *(lambda _, each=each: Zombie(each) for each in READS),
+    *(lambda _, each=each: Zombie("calls", each) for each in ("marks", "outputs")),
+    *(lambda chance, each=each: Freeze(each, chance.uniform(3, 12)) for each in SERVERS),
+    *(lambda _, each=each: Scale(each) for each in READS),
+    *(
+        lambda chance, link=link, trouble=trouble: Disturb(link, trouble, chance.uniform(1, 12))
+        for link in get_args(Link)
+        for trouble in get_args(Trouble)
+    ),
+    lambda chance: Poison(chance.randrange(2**32)),
+    lambda chance: Reject(chance.uniform(5, 60)),
+]
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """A run, as a line of the file. turns : acknowledged; broken : the promises that were, and how."""
+
+    seed: int
+    fault: str
+    turns: int
+    requests: int
+    seconds: float
+    lost: int
+    doubled: int
+    broken: dict[str, list[str]]
+
+
+async def run(seed: int, turns: int) -> Result:
+    """The run of a seed, from nothing to the checks."""
+    chance = random.Random(seed)
+    # As many kinds as there are seeds: a shuffled round through all of them, then another one.
+    order = random.Random(seed // len(KINDS)).sample(KINDS, len(KINDS))
+    fault = order[seed % len(KINDS)](chance)
+    moments = sorted(chance.sample(range(turns // 20, turns * 3 // 4), 2))
+    print(f"seed {seed}: {fault.name}, after {moments} of {turns} turns", file=sys.stderr, flush=True)
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mise-chaos-") as folder:
+        async with running(Path(folder)) as stack:
+            if isinstance(fault, Inject) or (isinstance(fault, Zombie) and fault.step):
+                await stack.run_calls()
+            load = Load(stack.url, stack.key, f"seed-{seed}", seed, least=turns)
+            found = await disturbed(stack, load, [Strike(at, fault) for at in moments])
+    return Result(
+        seed=seed,
+        fault=fault.name.partition(" for ")[0],
+        turns=found.turns,
+        requests=found.requests,
+        seconds=round(time.monotonic() - begin, 1),
+        lost=len(found.lost),
+        doubled=len(found.doubled),
+        broken=found.broken(),
+    )
+
+
+def table(results: list[Result]) -> str:
+    """The runs by fault, as Markdown."""
+    by_fault: defaultdict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        by_fault[result.fault].append(result)
+    lines = [
+        "| fault | runs | turns | lost | doubled | other promises broken |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for fault, own in sorted(by_fault.items()):
+        others = sorted({promise for result in own for promise in result.broken} - {"lost", "doubled"})
+        sums = (sum(getattr(result, name) for result in own) for name in ("turns", "lost", "doubled"))
+        lines.append(f"| {fault} | {len(own)} | {' | '.join(map(str, sums))} | {', '.join(others) or 'none'} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the seeds that have no result yet; 1 when a promise was broken in any."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seeds", default=f"0-{len(KINDS) - 1}", help="FIRST-LAST; default every kind of fault once")
+    parser.add_argument("--turns", type=int, default=TURNS, help=f"turns of a load at the least; default {TURNS}")
+    parser.add_argument("--results", type=Path, default=RESULTS, help=f"file to go on with; default {RESULTS}")
+    chosen = parser.parse_args()
+    first, last = map(int, chosen.seeds.split("-"))
+    log.configure("error", process="chaos")
+    chosen.results.parent.mkdir(parents=True, exist_ok=True)
+    chosen.results.touch()
+    lines = chosen.results.read_bytes().splitlines()
+    results = [msgspec.json.decode(line, type=Result) for line in lines]
+    for seed in sorted(set(range(first, last + 1)) - {result.seed for result in results}):
+        result = asyncio.run(run(seed, chosen.turns))
+        with chosen.results.open("ab") as file:
+            file.write(msgspec.json.encode(result) + b"\n")
+        for promise, found in result.broken.items():
+            print(f"seed {seed}: {promise}", *found, sep="\n  ", file=sys.stderr, flush=True)
+        results.append(result)
+    print(table(results))
+    return int(any(result.broken for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -139,7 +139,7 @@ class Scale:
         return f"scale {self.stage} 1, 3, 1"
 
     async def strike(self, stack: Stack) -> Collection[Place]:
-        others = [await stack.add(self.stage, number) for number in (2, 3)]
+        others = await asyncio.gather(*(stack.add(self.stage, number) for number in (2, 3)))
         await stack.until_members(self.stage, 3)
         await stack.remove(*others)
         await stack.until_alone(self.stage)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.faults import Inject
 from tests.chaos.load import Load
-from tests.chaos.runs import Strike, disturbed, overslept
+from tests.chaos.runs import Strike, disturbed
 from tests.chaos.stack import Stack
 from tests.chaos.worker import Mutation
 
@@ -33,4 +33,4 @@ async def test_versions_matter(stack: Stack) -> None:
     """A zombie's old rows replace the new ones."""
     await stack.run_calls("constant-version")
     load = Load(stack.url, stack.key, "constant-version", SEED, least=100, ending=0.0)
-    assert set((await overslept(stack, load)).broken()) == {"different"}
+    assert set((await disturbed(stack, load, calls_oversleeps=True)).broken()) == {"different"}

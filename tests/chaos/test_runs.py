@@ -16,11 +16,11 @@ SHAKEN: list[Fault] = [
     Together([Inject("marks"), End("features"), End("sink")]),
     Together([Inject("outputs"), Poison(SEED), Disturb("client-gateway", "half-open", 1.0), Reject(2.0)]),
     Together([Inject("state"), End("gateway"), End("clickhouse"), Disturb("features-kafka", "delay", 3.0)]),
-    Together([Inject("acknowledged"), Scale("features"), Scale("sink")]),
+    Together([Inject("acknowledged"), Scale("sink")]),
     Together([Inject("marks", "raise"), Disturb("gateway-kafka", "cut", 1.0), Disturb("sink-clickhouse", "slow", 1.0)]),
     Disturb("calls-kafka", "reset", 1.0),
     End("kafka"),
-    Together([End(name, signal.SIGTERM) for name in (*READS, "gateway", "clickhouse")]),
+    Together([End(name, signal.SIGTERM) for name in READS]),
 ]
 """What ends by its session is waited for together: 6 s for the calls stage here, 10 s for the others."""
 
@@ -28,8 +28,8 @@ SHAKEN: list[Fault] = [
 async def test_everything_that_may_go_wrong(stack: Stack) -> None:
     """The calls stage ends after each of its steps, what else there is goes wrong meanwhile; a zombie comes last."""
     await stack.run_calls()
-    load = Load(stack.url, stack.key, "shaken", SEED, least=1_000)
-    moments = sorted(random.Random(SEED).sample(range(50, 500), len(SHAKEN)))
+    load = Load(stack.url, stack.key, "shaken", SEED, least=500)
+    moments = sorted(random.Random(SEED).sample(range(20, 300), len(SHAKEN)))
     strikes = [Strike(at, fault) for at, fault in zip(moments, SHAKEN, strict=True)]
     print(f"seed {SEED}:", *(f"after {strike.at} turns: {strike.fault.name}" for strike in strikes), sep="\n  ")
     assert (await disturbed(stack, load, strikes, calls_oversleeps=True)).broken() == {}

@@ -47,19 +47,19 @@ async def compute(stack: Stack, prefix: str) -> None:
             continue  # poison
         measured = await _measured(stack, blobs, received)
         by_partition[record.partition].append((Position(0, record.offset), measured))
+    settings = stack.settings
+    own_rules, own_tone = rules(settings.dialogue_rules), tone(read_vocabularies())
     for batch in by_partition.values():
-        turns, events, calls = _annotated(stack, batch)
+        turns, events, calls = _annotated(Calls(settings.generation, own_rules, own_tone), batch)
         await _insert(stack, "turn_rows", turns)
         await _insert(stack, "event_rows", events)
         await _insert(stack, "call_rows", calls)
 
 
 def _annotated(
-    stack: Stack, batch: list[tuple[Position, Measured]]
+    calls: Calls, batch: list[tuple[Position, Measured]]
 ) -> tuple[list[Struct], list[Struct], Iterable[Struct]]:
     """Rows of turns, events and calls of a partition; calls that ended are closed."""
-    settings = stack.settings
-    calls = Calls(settings.generation, rules(settings.dialogue_rules), tone(read_vocabularies()))
     changes = calls.apply(batch)
     assert not changes.refused, f"the harness sent what no call takes: {changes.refused}"
     closing = calls.advance(max(received_ms(record) for _, record in batch) + ENDED_MS)

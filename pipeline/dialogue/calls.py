@@ -29,7 +29,7 @@ from pipeline.dialogue.tone import NO_TONE, Tone
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
 from schemas.codec import decode, encode
 from schemas.errors import Refused
-from schemas.identity import KEY_SEPARATOR, Position, record_key
+from schemas.identity import KEY_SEPARATOR, Position, record_key, revision
 from schemas.instants import to_iso
 from schemas.measured import MeasuredTurn
 from schemas.records import Measured, source
@@ -160,14 +160,22 @@ class Calls:
                     stored.workspace, stored.call_id, stored.opened_at, self._rules, self._tone, closed=stored.closed
                 )
                 restored.has_rows_of_other_rules = stored.rules != self._rules.version
+        newest: dict[tuple[bytes, RecordId], bytes] = {}
         for state_key, stored in records:
             origin = source(stored.record)
-            call = self._calls.get(record_key(origin.workspace, origin.call_id))
-            if call is not None and call.opened_at == stored.opened_at:
-                call.add(stored.record, Position(stored.epoch, stored.offset))
-                self.watermark_ms = max(self.watermark_ms, received_ms(stored.record))
-            else:  # a crash while its call was being forgotten
+            key = record_key(origin.workspace, origin.call_id)
+            call = self._calls.get(key)
+            if call is None or call.opened_at != stored.opened_at:  # a crash while its call was being forgotten
                 self._litter.append(state_key)
+                continue
+            self.watermark_ms = max(self.watermark_ms, received_ms(stored.record))
+            place = key, record_id(stored.record)
+            if call.add(stored.record, Position(stored.epoch, stored.offset)):
+                superseded, newest[place] = newest.get(place), state_key
+            else:
+                superseded = state_key
+            if superseded is not None:  # a crash before it was deleted, or a process that did not know of the newer one
+                self._litter.append(superseded)
         for key in [key for key, call in self._calls.items() if not call.records]:
             # A crash between the saving of a call and of its first record: both come again.
             del self._calls[key]
@@ -200,6 +208,7 @@ class Calls:
                 continue
             if call.annotation is None and key not in touched:
                 call.annotate()
+            known = call.records.get(record_id(record))
             if call.add(record, position):
                 if position <= self._sent_to or call.has_rows_of_other_rules:
                     call.annotation = None
@@ -210,6 +219,8 @@ class Calls:
                     call.closed = False
                     changes.state.append((_head_key(key), _stored_call(call)))
                 changes.state.append((_state_key(key, record), _stored(call, record, position)))
+                if known is not None:
+                    changes.state.append((_state_key(key, known[0]), None))
         score(self._calls[key].baselines for key in touched)
         for key, new in touched.items():
             self._annotate(key, new, changes)
@@ -342,8 +353,12 @@ def _gone_key(key: bytes) -> bytes:
 
 
 def _state_key(key: bytes, record: Measured) -> bytes:
+    """Of this revision: under one key for all of them, a process that lost the partition without noticing, and writes
+    what it had begun, would replace a newer revision that it does not know of.
+    """
     kind, identity = record_id(record)
-    return _head_key(key) + f"{kind}{KEY_SEPARATOR}{identity}".encode()
+    received_at, content_hash = revision(source(record))
+    return _head_key(key) + KEY_SEPARATOR.join((kind, identity, str(received_at), content_hash)).encode()
 
 
 def _stored(call: Call, record: Measured, position: Position) -> bytes:

@@ -857,3 +857,32 @@ def test_participants_beyond_reason_are_refused_and_the_others_go_on() -> None:
     assert [refusal.index for refusal in changes.refused] == [MAX_PARTICIPANTS, MAX_PARTICIPANTS + 1]
     assert {refusal.error.reason for refusal in changes.refused} == {"too_many_participants"}
     assert changes.summaries[-1][1].turns == MAX_PARTICIPANTS + 1
+
+
+def test_revision_survives_a_zombie_that_saves_the_turn_as_it_was_before() -> None:
+    """It was stopped with a batch half done, while another process got its partition, and the turn was corrected."""
+    topic: dict[bytes, bytes] = {}
+
+    def save(changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+        for key, value in changes:
+            topic.pop(key, None)
+            if value is not None:
+                topic[key] = value
+
+    said, corrected = turn(0, 1_000, "t1", text="as heard"), turn(0, 1_000, "t1", text="as said", received=5_000)
+    zombie = Calls(GENERATION, PLAIN).apply([(Position(EPOCH, 0), said)])
+    save(zombie.mark)
+    owner = Calls(GENERATION, PLAIN)
+    owner.restore(topic.items())
+    for offset, record in enumerate([said, corrected]):
+        changes = owner.apply([(Position(EPOCH, offset), record)])
+        save([*changes.mark, *changes.state])
+    save(zombie.state)
+    restarted = Calls(GENERATION, PLAIN)
+    restarted.restore(topic.items())
+    later = restarted.apply([(Position(EPOCH, 2), turn(900, 2_000, "t2", "agent", received=6_000))])
+    texts = [each.measured.turn.text for _, each in later.annotated if isinstance(each, AnnotatedTurn)]
+    assert texts[0] == "as said"
+    # What the zombie left is deleted.
+    save(later.state)
+    assert sum(b"as heard" in value for value in topic.values()) == 0

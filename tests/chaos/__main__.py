@@ -120,6 +120,8 @@ def main() -> int:
     chosen = parser.parse_args()
     first, last = map(int, chosen.seeds.split("-"))
     log.configure("error", process="chaos")
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored where a shell started this in the background
+        signal.signal(number, signal.default_int_handler)
     chosen.results.parent.mkdir(parents=True, exist_ok=True)
     chosen.results.touch()
     lines = chosen.results.read_bytes().splitlines()

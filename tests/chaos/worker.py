@@ -133,6 +133,7 @@ def attach_with_default_acks(
                 async for events in batches:
                     await stage.process([delivery._record(event) for event in events])
         except Exception as error:
+            await to.consumer.commit()  # as its timer may at any moment; whether stopping does is a matter of luck
             fail(error)
             raise
 

@@ -40,11 +40,17 @@ class Contour(Struct, frozen=True, gc=False):
     Point i stands for the stretch [i, i + 1) * hop_ms from the turn's start.
     """
 
-    hop_ms: Annotated[float, Meta(gt=0, description="Length of a point's stretch [ms].")]
+    hop_ms: Annotated[float, Meta(ge=1, le=1_000_000, description="Length of a point's stretch [ms].")]
     f0: Annotated[
         bytes, Meta(max_length=600, description="0: unvoiced; else 50 * 2 ** ((byte - 1) / 64) Hz, 1 to 255.")
     ]
     level: Annotated[bytes, Meta(max_length=600, description="0: silent; else -102 + 0.4 * byte dBFS, 1 to 255.")]
+
+    def __post_init__(self) -> None:
+        if len(self.f0) != len(self.level):
+            raise ValueError(
+                f"f0 has {len(self.f0)} points and level {len(self.level)}: they are of the same stretches"
+            )
 
 
 class MeasuredTurn(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="record", tag="turn"):

@@ -135,7 +135,7 @@ class Baselines:
     def put(self, measured: MeasuredTurn) -> None:
         """Take a turn in, in place of the revision that was there."""
         turn = measured.turn
-        self._take_out(turn.turn_id)
+        self.take_out(turn.turn_id)
         if measured.features == NO_FEATURES:
             return
         place = _Place(turn.started_at, turn.turn_id)
@@ -181,7 +181,8 @@ class Baselines:
         found = ((name, float(z[_INDEX[name]])) for name in names)
         return {name: value for name, value in found if not isnan(value)}
 
-    def _take_out(self, turn_id: str) -> None:
+    def take_out(self, turn_id: str) -> None:
+        """Forget a turn, if it is there: it has no z, and is in no baseline."""
         known = self._places.pop(turn_id, None)
         if known is None:
             return

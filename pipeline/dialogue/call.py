@@ -5,9 +5,11 @@ Records may come in any order, doubled, late or revised; whatever the order, the
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import msgspec
 
 from pipeline.dialogue import arousal
 from pipeline.dialogue.annotate import Annotation, annotation
@@ -16,11 +18,13 @@ from pipeline.dialogue.clocks import delay_p50, skews
 from pipeline.dialogue.crosstalk import CrossTalk
 from pipeline.dialogue.evidence import Sound
 from pipeline.dialogue.floor import quantiles
-from pipeline.dialogue.frustration import SIGNS_OF_VOICE, Courses, Place, Told
+from pipeline.dialogue.frustration import SIGNS_OF_VOICE, Courses, Told
+from pipeline.dialogue.order import Place
 from pipeline.dialogue.overlap import OverlapEvent
-from pipeline.dialogue.phases import Span, outcome, phases
+from pipeline.dialogue.phases import outcome, phases
 from pipeline.dialogue.rules import Rules
 from pipeline.dialogue.spurts import Utterance, utterances
+from pipeline.dialogue.tally import Cues, Tally
 from pipeline.dialogue.timeline import NO_OVERLAP, Timeline
 from pipeline.dialogue.tone import Tone
 from pipeline.dialogue.trend import Trends
@@ -36,7 +40,6 @@ from schemas.event import ReceivedEvent, Value
 from schemas.identity import Position, revision
 from schemas.measured import MeasuredTurn
 from schemas.records import Measured, source
-from schemas.turn import ReceivedTurn, Role
 
 IDLE_MS = 15 * 60 * 1000
 """A call nobody ended closes this long after its last record was received."""
@@ -82,17 +85,6 @@ def received_ms(record: Measured) -> int:
 
 
 @dataclass
-class Talker:
-    """A participant's turns. latest : (started_at, turn_id) of the one whose role is the participant's. delays_ms :
-    from the end of each turn to its reception, rising."""
-
-    turns: int
-    latest: tuple[int, str]
-    role: Role
-    delays_ms: list[int] = field(default_factory=list)
-
-
-@dataclass
 class Call:
     """One call's records and the annotation of the set, kept up to date by `annotate`.
 
@@ -101,7 +93,6 @@ class Call:
     has_rows_of_other_rules : whether its turns were annotated by other rules; then all are again, when a record comes.
     newest : position of the newest record in the set. due : when `Calls.advance` looks at the call next [epoch ms].
     changed : the turns of which the latest `annotate` says something else than the one before.
-    talkers : by participant. started_at, ended_at : of the first and the last turn [epoch ms], None without turns.
     """
 
     workspace: str
@@ -117,9 +108,7 @@ class Call:
     due: int | None = None
     baselines: Baselines = field(default_factory=Baselines)
     changed: set[RecordId] = field(default_factory=set)
-    talkers: dict[str, Talker] = field(default_factory=dict)
-    started_at: int | None = None
-    ended_at: int | None = None
+    tally: Tally = field(default_factory=Tally)
     timeline: Timeline = field(init=False)
     courses: Courses = field(default_factory=Courses)
     trends: Trends = field(default_factory=Trends)
@@ -130,27 +119,18 @@ class Call:
     _ended_by: set[RecordId] = field(default_factory=set)
     _marks: dict[RecordId, ReceivedEvent] = field(default_factory=dict)
     """Events that tell of phases or of the outcome."""
-    _human: Span | None = None
-    """From the first turn of a human agent to the end of the last."""
     _pending: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
     """Where the turns speak that came since the latest `annotate`, and those in which cross-talk was found since."""
-    _silent: set[str] = field(default_factory=set)
-    """Turns that do not speak."""
     _sounds: dict[str, Sound] = field(default_factory=dict)
-    _misunderstandings: list[Place] = field(default_factory=list)
-    """Agents' turns that say that they did not understand, in order."""
-    _transfers: list[Place] = field(default_factory=list)
-    """Turns that speak of handing the call to a person, in order."""
-    _tally_is_stale: bool = False
 
     def __post_init__(self) -> None:
         self.timeline = Timeline(self.rules)
 
     def takes(self, record: Measured) -> bool:
         """Whether the call has room for the record's participant."""
-        if not isinstance(record, MeasuredTurn) or record.turn.participant in self.talkers:
+        if not isinstance(record, MeasuredTurn) or record.turn.participant in self.tally.talkers:
             return True
-        return len(self.talkers) < MAX_PARTICIPANTS
+        return len(self.tally.talkers) < MAX_PARTICIPANTS
 
     def add(self, record: Measured, position: Position) -> bool:
         """Take the record into the set; False when it is there already, or a newer revision is."""
@@ -172,21 +152,13 @@ class Call:
             else:
                 self._marks.pop(identity, None)
         else:
-            turn = record.turn
-            self.baselines.put(record)
             for turn_id, spoken in self.crosstalk.put(record, utterances(record)).items():
                 self._pending[turn_id] = spoken
-                self._hear(self._turn(turn_id), speaks=bool(spoken))
-                self._tally_is_stale |= turn_id != turn.turn_id
-            # What a replaced turn gave can't be taken back from a minimum: the next `annotate` counts again.
-            self._tally_is_stale |= known is not None
-            self._tally(turn)
+                self._hear(turn_id, spoken)
         return True
 
     def annotate(self) -> Annotation:
         """Annotation of the set as it is now; also kept in `annotation`, and every z in `baselines`."""
-        if self._tally_is_stale:
-            self._tally_again()
         changed = self.baselines.update()
         # Where a turn speaks, or that it does not any more, is something that is said of it.
         changed |= self._pending.keys() | self.timeline.update(self._pending, self._new_sounds(changed))
@@ -203,11 +175,8 @@ class Call:
 
     def phases(self) -> list[Phase]:
         """Who handles the call when."""
-        turns = None
-        if self.started_at is not None and self.ended_at is not None:
-            turns = Span(self.started_at, self.ended_at)
-        asked_at = self._transfers[0][0] if self._transfers else None
-        return phases(turns, self._human, self._marks.values(), asked_at)
+        asked_at = self.tally.transfers[0][0] if self.tally.transfers else None
+        return phases(self.tally.turns, self.tally.human, self._marks.values(), asked_at)
 
     def outcome(self) -> dict[str, Value]:
         """What the latest outcome event says."""
@@ -217,53 +186,36 @@ class Call:
         """Epoch ms at which the call closes, unless a further record is received: a function of the set alone."""
         return self._received_ms + (ENDED_MS if self._ended_by else IDLE_MS)
 
-    def _hear(self, turn: ReceivedTurn, *, speaks: bool) -> None:
-        """Take what a turn says, or that it is no speech, or another's."""
-        if speaks:
-            self._silent.discard(turn.turn_id)
+    def _hear(self, turn_id: str, spoken: tuple[Utterance, ...]) -> None:
+        """Take what a turn says: what of it is no speech, or another's, counts for nothing."""
+        measured = self._measured(turn_id)
+        turn, speaks = measured.turn, bool(spoken)
+        crosstalk_ms = self.crosstalk.ms(turn_id)
+        # What is mostly another's voice is no baseline of this one.
+        if 2 * crosstalk_ms <= crosstalk_ms + sum(one.end - one.start for one in spoken):
+            self.baselines.put(measured)
         else:
-            self._silent.add(turn.turn_id)
+            self.baselines.take_out(turn_id)
+        if crosstalk_ms:
+            # Whose words they are is known by their times alone.
+            own = " ".join(one.words or "" for one in spoken)
+            turn = msgspec.structs.replace(turn, text=own)
         self.courses.put(turn, speaks=speaks)
         sentiment = self.tone.sentiment(turn) if speaks else None
         if sentiment is None:
-            self.sentiments.pop(turn.turn_id, None)
+            self.sentiments.pop(turn_id, None)
         else:
-            self.sentiments[turn.turn_id] = sentiment
-        self.trends.put(turn.turn_id, turn.participant, turn.started_at, sentiment)
-
-    def _tally(self, turn: ReceivedTurn) -> None:
-        speaks = turn.turn_id not in self._silent
-        self.started_at = turn.started_at if self.started_at is None else min(self.started_at, turn.started_at)
-        self.ended_at = turn.ended_at if self.ended_at is None else max(self.ended_at, turn.ended_at)
-        # A participant's role is that of its latest turn; the tie-break makes it a function of the set.
-        latest = (turn.started_at, turn.turn_id)
-        if speaks and turn.role == "agent" and self.tone.not_understood(turn):
-            insort(self._misunderstandings, latest)
-        if speaks and turn.role != "human_agent" and self.tone.transfers(turn):
-            insort(self._transfers, latest)
-        if speaks and turn.role == "human_agent":
-            known = self._human or Span(turn.started_at, turn.ended_at)
-            self._human = Span(min(known.start, turn.started_at), max(known.end, turn.ended_at))
-        talker = self.talkers.setdefault(turn.participant, Talker(0, latest, turn.role))
-        talker.turns += 1
-        insort(talker.delays_ms, turn.received_at // 1000 - turn.ended_at)
-        if latest >= talker.latest:
-            talker.latest, talker.role = latest, turn.role
-
-    def _tally_again(self) -> None:
-        self._tally_is_stale = False
-        self.talkers = {}
-        self._misunderstandings = []
-        self._transfers = []
-        self._human = None
-        self.started_at = self.ended_at = None
-        for record, _ in self.records.values():
-            if isinstance(record, MeasuredTurn):
-                self._tally(record.turn)
+            self.sentiments[turn_id] = sentiment
+        self.trends.put(turn_id, turn.participant, turn.started_at, sentiment)
+        cues = Cues(
+            not_understood=speaks and turn.role == "agent" and self.tone.not_understood(turn),
+            transfer=speaks and turn.role != "human_agent" and self.tone.transfers(turn),
+        )
+        self.tally.put(turn, speaks=speaks, cues=cues)
 
     def _told(self, turn_id: str, before: Place) -> Told:
         """What is said of a user's turn for its frustration."""
-        turn = self._turn(turn_id)
+        turn = self._measured(turn_id).turn
         faults = self.timeline.faults
         waited_ms = max(
             (
@@ -275,7 +227,7 @@ class Call:
         )
         own = faults[bisect_left(faults, (turn.started_at,)) : bisect_left(faults, (turn.ended_at + 1,))]
         overlaps = self.timeline.turns.get(turn_id, NO_OVERLAP).overlaps
-        told, now = (bisect_left(self._misunderstandings, place) for place in (before, (turn.started_at, turn_id)))
+        told, now = (bisect_left(self.tally.misunderstandings, place) for place in (before, (turn.started_at, turn_id)))
         return Told(
             z=self.baselines.z_of(turn_id, SIGNS_OF_VOICE),
             sentiment=self.sentiments.get(turn_id),
@@ -295,10 +247,10 @@ class Call:
                 found[turn_id] = self._sounds[turn_id] = sound
         return found
 
-    def _turn(self, turn_id: str) -> ReceivedTurn:
+    def _measured(self, turn_id: str) -> MeasuredTurn:
         record, _ = self.records["turn", turn_id]
         assert isinstance(record, MeasuredTurn)  # noqa: S101 - by its identity
-        return record.turn
+        return record
 
 
 def _certainty(event: OverlapEvent) -> float:
@@ -344,8 +296,9 @@ def annotated_event(call: Call, event: ReceivedEvent, version: int, generation: 
 
 def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
     """The call as a whole, open or closed as `call.closed` says."""
-    turns = sum(talker.turns for talker in call.talkers.values())
-    skewed = skews({participant: talker.delays_ms for participant, talker in call.talkers.items()})
+    talkers, whole = call.tally.talkers, call.tally.turns
+    turns = sum(talker.turns for talker in talkers.values())
+    skewed = skews({participant: talker.delays_ms for participant, talker in talkers.items()})
     floor = annotation.floor
     offsets = quantiles(floor.offsets_ms)
     of_agent, of_user = (
@@ -359,8 +312,8 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
         version=call.newest.version(closed=call.closed),
         state="closed" if call.closed else "open",
         closed_at=call.closed_at(),
-        started_at=call.started_at,
-        ended_at=call.ended_at,
+        started_at=whole.start if whole else None,
+        ended_at=whole.end if whole else None,
         turns=turns,
         events=len(call.records) - turns,
         duration_ms=annotation.duration_ms,
@@ -396,15 +349,15 @@ def summary(call: Call, annotation: Annotation, generation: int) -> CallSummary:
         participants=[
             ParticipantSummary(
                 participant=participant,
-                role=call.talkers[participant].role,
-                turns=call.talkers[participant].turns,
+                role=talkers[participant].role,
+                turns=talkers[participant].turns,
                 speech_ms=said.speech_ms,
                 talk_ratio=said.talk_ratio,
                 interruptions_made=said.interruptions_made,
                 interruptions_received=said.interruptions_received,
                 backchannels=said.backchannels,
                 sentiment_ema=call.trends.at_end(participant),
-                delay_p50_ms=delay_p50(call.talkers[participant].delays_ms),
+                delay_p50_ms=delay_p50(talkers[participant].delays_ms),
                 clock_skew_ms=skewed.get(participant),
             )
             for participant, said in annotation.participants.items()

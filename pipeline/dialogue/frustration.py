@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final, NamedTuple
 
+from pipeline.dialogue.order import START, Place
 from schemas.annotated import FrustrationSign, Turning
 from schemas.turn import ReceivedTurn
 
@@ -127,12 +128,6 @@ def _over_articulated(z: Mapping[str, float]) -> float:
 
 def _share(value: float, begin: float, end: float) -> float:
     return min(1.0, max(0.0, (value - begin) / (end - begin)))
-
-
-Place = tuple[int, str]
-"""(started_at, turn_id): the order of turns."""
-
-START: Final[Place] = (-1, "")
 
 
 @dataclass

@@ -17,7 +17,7 @@ BACKCHANNELS: Final = frozenset(
 )
 
 _TAG = re.compile(r"\[(?!(?:unintelligible|inaudible|unk)\])[^\[\]]*\]", re.IGNORECASE)
-_MARK = re.compile(r"\([^()]*\)|\*[^*]*\*|<(?!unk>)[^<>]*>|[♪♫]+", re.IGNORECASE)
+_MARK = re.compile(r"\(([^()]*)\)|\*([^*]*)\*|<(?!unk>)([^<>]*)>|([♪♫]+)", re.IGNORECASE)
 _TOKEN = re.compile(r"\S+")
 _EDGE = ".,;:!?\"'()-~…"
 
@@ -27,9 +27,13 @@ def without_tags(text: str) -> str:
     return _TAG.sub(" ", text) if "[" in text else text
 
 
-def without_marks(text: str) -> str:
-    """The text without other notations of what is no speech either: (laughs), *coughs*, <noise>, ♪."""
-    return _MARK.sub(" ", without_tags(text))
+def marks(text: str) -> tuple[str, list[str]]:
+    """The text without what stands in other brackets than tags do, and what that was: (laughs), *coughs*, <noise>, ♪.
+
+    It may be a mark of what is no speech, or words in doubt: what stands in it tells.
+    """
+    found = ["".join(part or "" for part in mark.groups()) for mark in _MARK.finditer(text)]
+    return _MARK.sub(" ", text), found
 
 
 def words(text: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ Torreira, Front. Psychol. 6:731; [FDB] Full-Duplex-Bench, arXiv 2503.04721.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from math import exp
 from typing import Final, Literal, NamedTuple, Protocol, get_args
@@ -25,7 +26,7 @@ from pipeline.dialogue.evidence import (
     evidence,
     sound_evidence,
 )
-from pipeline.dialogue.lexicon import may_be_backchannel, without_marks
+from pipeline.dialogue.lexicon import marks, may_be_backchannel, without_tags
 from pipeline.dialogue.overlap import Pair
 from pipeline.dialogue.spurts import Spurt, Utterance, Voice
 from pipeline.dialogue.vocabulary import Vocabulary, spoken
@@ -180,6 +181,7 @@ class WeightedRules:
         self._weights = {basis: model.weights | weights.sound for basis, model in weights.models.items()}
         self._vocabularies = vocabularies
         self._laughter = frozenset().union(*(one.laughter for one in vocabularies.values()))
+        self._marks = frozenset().union(*(one.marks for one in vocabularies.values()))
         self._all_words = [(vocabulary, vocabulary.words) for vocabulary in vocabularies.values()]
 
     def vocabulary_of(self, language: str, words: Sequence[str]) -> Vocabulary | None:
@@ -231,11 +233,15 @@ class WeightedRules:
             return entry.voiced is not None and entry.voiced < HARDLY_VOICED
         if entry.words is None or len(entry.words) > MOST_LAUGHTER:
             return False
-        plain = without_marks(entry.words)
-        said = spoken(plain)
-        return self._laughter.issuperset(said) if said else plain != entry.words
+        outside, inside = marks(without_tags(entry.words))
+        said = spoken(outside)
+        if not said and not inside:
+            return False
+        is_laughter = all(word in self._laughter or _LAUGHTER.fullmatch(word) for word in said)
+        return is_laughter and all(self._marks.issuperset(spoken(mark)) for mark in inside)
 
 
+_LAUGHTER = re.compile(r"(?:h[aeiu]){2,}h?|h[aeiu](?:-h[aeiu])+")
 MOST_LAUGHTER = 100
 """Characters: longer laughter has words in it."""
 

@@ -89,10 +89,12 @@ class Timeline:
         self._sounds |= sounds
         out: list[Utterance] = []
         into: list[Utterance] = []
+        spliced: set[str] = set()
         for turn_id, found in changes.items():
             known = self._utterances.get(turn_id, ())
             new = tuple(found)
             if new != known:
+                spliced.add(turn_id)
                 out += known
                 into += new
                 self._utterances[turn_id] = new
@@ -101,7 +103,7 @@ class Timeline:
         touched = {utterance.turn_id for utterance in chain(out, into)}
         for some_out, some_in in _clusters(out, into):
             touched |= self._splice(some_out, some_in)
-        for turn_id in sounds:
+        for turn_id in sounds.keys() - spliced:
             for event in list(self._starting_in(turn_id, self._utterances.get(turn_id, ()))):
                 touched |= self._judge_those_starting_in(event.start, event.start)
         return self._say(touched)

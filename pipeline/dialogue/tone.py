@@ -54,7 +54,9 @@ def tone(vocabularies: Mapping[str, Vocabulary]) -> Tone:
         if turn.language:
             return turn.language.split("-", 1)[0].lower() == LANGUAGE
         said = spoken(turn.text)
-        return sum(word in english for word in said) > max(sum(word in other for word in said) for other in others)
+        return sum(word in english for word in said) > max(
+            (sum(word in other for word in said) for other in others), default=0
+        )
 
     def sentiment(turn: ReceivedTurn) -> float | None:
         text = without_tags(turn.text[:MOST_CHARACTERS])

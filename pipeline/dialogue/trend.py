@@ -12,6 +12,8 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import Final
 
+from pipeline.dialogue.order import Place
+
 KEPT: Final = 0.7
 """A turn weighs half of what it did after two more."""
 
@@ -21,9 +23,6 @@ WINDOW: Final = 16
 DECIMALS: Final = 3
 
 _WEIGHTS: Final = tuple(KEPT**back for back in reversed(range(WINDOW)))
-
-Place = tuple[int, str]
-"""(started_at, turn_id): the order of turns."""
 
 
 @dataclass

@@ -48,7 +48,13 @@ class Vocabulary(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     transfers: Annotated[
         frozenset[str], Meta(description="What is said of handing the call to a person: speak to a human.")
     ] = frozenset()
-    laughter: Annotated[frozenset[str], Meta(description="As recognisers spell it: haha.")] = frozenset()
+    laughter: Annotated[frozenset[str], Meta(description="As it is spelt, beside haha and the like: lol.")] = (
+        frozenset()
+    )
+    marks: Annotated[
+        frozenset[str],
+        Meta(description="Words that in round or angle brackets, or between asterisks, mark no speech: laughs."),
+    ] = frozenset()
 
     def __or__(self, other: Vocabulary) -> Vocabulary:
         """The words of both."""
@@ -56,8 +62,9 @@ class Vocabulary(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
     @property
     def words(self) -> frozenset[str]:
-        """All of them, phrases and laughter left out: what tells the language."""
-        lists = (getattr(self, name) for name in self.__struct_fields__ if name not in (*PHRASES, "laughter"))
+        """All of them, phrases and what is no speech left out: what tells the language."""
+        no_words = (*PHRASES, "laughter", "marks")
+        lists = (getattr(self, name) for name in self.__struct_fields__ if name not in no_words)
         return frozenset(chain.from_iterable(lists))
 
     def is_function_word(self, word: str) -> bool:

@@ -1,11 +1,11 @@
 -- Why: the course of a call (long silences, the course of sentiment and frustration, arousal, clocks that go wrong), what its
--- phases rest on, whether interruptions compete, and cross-talk; a view of the silences; the other views made anew, since a
--- view's columns are those that its table had when it was made.
--- Cost on a large table: the columns `overlaps`, `participants` and `phases` are rewritten in the background, and are read as
--- they were meanwhile; the others are added to the metadata alone. Rows stored before read NULL, 0, '' and [] there until their
--- topics are processed again.
--- Back: modify `overlaps` to the type that 0003 has, `participants` to that of 0001, `phases` to that of 0005, drop the other
--- columns and the view `silences`, make the other views of 0001 and 0003 anew.
+-- phases rest on, whether interruptions compete, and cross-talk; faults of 50 days and more, which UInt32 wrapped round; a
+-- view of the silences; the other views made anew, since a view's columns are those that its table had when it was made.
+-- Cost on a large table: the columns `overlaps`, `participants`, `phases` and `faults` are rewritten in the background, and are
+-- read as they were meanwhile; the others are added to the metadata alone. Rows stored before read NULL, 0, '' and [] there until
+-- their topics are processed again.
+-- Back: modify `overlaps` and `faults` to the types that 0003 has, `participants` to that of 0001, `phases` to that of 0005, drop
+-- the other columns and the view `silences`, make the other views of 0001 and 0003 anew.
 
 ALTER TABLE turn_rows
     MODIFY COLUMN overlaps Array(Tuple(overlapped String, started_at DateTime64(3, 'UTC'), duration_ms UInt32, kind LowCardinality(String), class LowCardinality(String), floor_taken Bool, yield_ms Nullable(UInt32), spoken_share Nullable(Float32), confidence Nullable(Float32), p_interruption Nullable(Float32), p_backchannel Nullable(Float32), basis LowCardinality(Nullable(String)), evidence Array(Tuple(name LowCardinality(String), weight Float32)), competition LowCardinality(Nullable(String)))) COMMENT 'those that start in this turn, its participant the overlapper',
@@ -16,9 +16,10 @@ ALTER TABLE turn_rows
 ALTER TABLE call_rows
     MODIFY COLUMN participants Array(Tuple(participant String, role LowCardinality(String), turns UInt32, speech_ms UInt64, talk_ratio Nullable(Float64), interruptions_made UInt32, interruptions_received UInt32, backchannels UInt32, sentiment_ema Nullable(Float32), delay_p50_ms Nullable(Int64), clock_skew_ms Nullable(Int64))) COMMENT 'talk_ratio = speech_ms / sum of speech_ms over participants; clock_skew_ms: how far the clock seems to be behind, where there is reason to think so',
     MODIFY COLUMN phases Array(Tuple(phase LowCardinality(String), started_at DateTime64(3, 'UTC'), ended_at DateTime64(3, 'UTC'), source LowCardinality(String))) COMMENT 'ai, escalation, human, after: who handled the call when, and what that rests on: roles, events or text',
+    MODIFY COLUMN faults Array(Tuple(at DateTime64(3, 'UTC'), kind LowCardinality(String), participant String, turn_id String, duration_ms UInt64)) COMMENT 'in order of time, the first 200',
     ADD COLUMN IF NOT EXISTS silence_ratio Nullable(Float64) COMMENT 'silence_ms / duration_ms' AFTER silence_ms,
     ADD COLUMN IF NOT EXISTS turns_per_minute Nullable(Float64) COMMENT 'turns that speak / duration_ms, per minute' AFTER silence_ratio,
-    ADD COLUMN IF NOT EXISTS silences Array(Tuple(at DateTime64(3, 'UTC'), duration_ms UInt32, before String, after String, due LowCardinality(String))) COMMENT 'of 3 s and more, in order of time, the first 200' AFTER turns_per_minute,
+    ADD COLUMN IF NOT EXISTS silences Array(Tuple(at DateTime64(3, 'UTC'), duration_ms UInt64, before String, after String, due LowCardinality(String))) COMMENT 'of 3 s and more, in order of time, the first 200' AFTER turns_per_minute,
     ADD COLUMN IF NOT EXISTS frustration_start Nullable(Float32) COMMENT 'at the first user''s turn' AFTER frustration_max,
     ADD COLUMN IF NOT EXISTS frustration_slope Nullable(Float32) COMMENT 'per minute, by least squares over users'' turns' AFTER frustration_end,
     ADD COLUMN IF NOT EXISTS turnings Array(Tuple(at DateTime64(3, 'UTC'), kind LowCardinality(String), participant String, turn_id String, frustration Float32)) COMMENT 'escalation: a user''s frustration reaches 0.5; de_escalation: it has fallen to 0.25 since' AFTER frustration_slope;

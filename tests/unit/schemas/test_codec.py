@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.codec import decode, encode
 from schemas.errors import Refused
 from schemas.event import CallEvent
+from schemas.features import Features
 from schemas.http import TurnBatch
 from schemas.records import ANNOTATED_DECODER, MEASURED_DECODER, RECEIVED_DECODER, SUMMARY_DECODER
 from schemas.turn import Turn
@@ -181,3 +182,12 @@ def test_records_read_back_as_they_were() -> None:
 
 def test_same_record_gives_the_same_bytes() -> None:
     assert encode(received_turn()) == encode(received_turn())
+
+
+@pytest.mark.parametrize(
+    "contour", [{"hop_ms": 10.0, "f0": "AAA=", "level": "AA=="}, {"hop_ms": 1e308, "f0": "", "level": ""}]
+)
+def test_contour_that_cannot_be_one_is_refused(contour: dict[str, Any]) -> None:
+    """It would raise in the middle of a stage, whose partition would not get past it."""
+    record = {**json.loads(encode(measured(received_turn(), Features()))), "contour": contour}
+    assert refusal(MEASURED_DECODER, encode(record)).field in ("contour", "contour.hop_ms")

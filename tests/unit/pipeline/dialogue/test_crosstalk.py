@@ -15,11 +15,13 @@ from pipeline.dialogue.annotate import PLAIN
 from pipeline.dialogue.call import Call, summary
 from pipeline.dialogue.crosstalk import CrossTalk, Track, copies
 from pipeline.dialogue.spurts import Utterance, utterances
-from pipeline.dialogue.tone import NO_TONE
+from pipeline.dialogue.tone import NO_TONE, tone
+from pipeline.rules import read_vocabularies
+from schemas.features import Features
 from schemas.identity import Position
 from schemas.measured import Contour, MeasuredTurn, SpeechSegment
-from schemas.turn import Role
-from tests.records import received_turn, unmeasured
+from schemas.turn import Role, Word
+from tests.records import T0, received_turn, unmeasured
 
 HOP_MS = 10
 
@@ -170,3 +172,52 @@ def test_what_was_copied_is_the_participants_own_once_its_origin_is_another() ->
     assert crosstalk.put(caller, utterances(caller)) == {"t2": ()}
     other = turn("t1", "bot", 0, voice(9, 300))
     assert crosstalk.put(other, utterances(other)) == {"t1": utterances(other), "t2": utterances(caller)}
+
+
+def loud(turn: MeasuredTurn, level_dbfs: float) -> MeasuredTurn:
+    features = Features(active_level_dbfs=level_dbfs, level_dbfs=level_dbfs, f0_median_hz=150.0, articulation_rate=4.0)
+    return msgspec.structs.replace(turn, features=features)
+
+
+def test_echo_is_no_baseline_of_whose_line_it_came_by() -> None:
+    """Six echoes, then a turn of the user's own, which is louder than they, and no louder than any other."""
+    records = []
+    for number in range(6):
+        said = voice(number, 300)
+        records.append(loud(turn(f"a{number}", "bot", 4_000 * number, said), -15.0))
+        records.append(loud(turn(f"e{number}", "ann", 4_000 * number, quieter(said, 50, 6)), -40.0))
+    records.append(loud(turn("own", "ann", 30_000, voice(99, 300)), -20.0))
+    for order in (records, records[::-1]):
+        call = call_of(order)
+        assert {call.baselines.z(record.turn.turn_id) != {} for record in records if record.turn.turn_id[0] == "e"} == {
+            False
+        }
+        assert call.baselines.z("own") == {}
+        assert call.courses.found["own"].value == 0
+
+
+def test_words_of_an_echo_are_not_the_participants() -> None:
+    """The first half of the user's turn is what the agent says, the second is its own."""
+    said, own = voice(1, 300), voice(2, 300)
+    heard = quieter(said, 50)
+    both = Contour(HOP_MS, heard.f0 + bytes(25) + own.f0, heard.level + bytes([10]) * 25 + own.level)
+    agent = turn("t1", "bot", 0, said)
+    user = turn("t2", "ann", 0, both)
+    words = [Word("terrible", T0 + 100, T0 + 900), Word("thanks", T0 + 4_000, T0 + 4_500)]
+    text = "terrible thanks"
+    segments = [SpeechSegment(0, 3_000), SpeechSegment(3_250, 6_250)]
+    for has_words, sentiment in ((True, 0.44), (False, None)):
+        record = msgspec.structs.replace(
+            user,
+            segments=segments,
+            turn=msgspec.structs.replace(user.turn, text=text, words=words if has_words else None, language="en"),
+        )
+        call = Call("default", "call-1", 0, PLAIN, TONE)
+        for one in (agent, record):
+            call.add(one, Position(1, 0))
+        call.annotate()
+        assert call.crosstalk.ms("t2") == 3_000
+        assert call.sentiments.get("t2") == (None if sentiment is None else pytest.approx(sentiment, abs=0.01))
+
+
+TONE = tone(read_vocabularies())

@@ -245,6 +245,11 @@ HELD = ("a", 0, 5_000, "and what I wanted to ask you about the")
         ("♪♪", ""),
         ("hihi [laughter]", "de"),
         ("jajaja", "es"),
+        ("hahahahaha", ""),
+        ("haha (laughs)", "en"),
+        ("lol", "en"),
+        ("(clears throat)", ""),
+        ("(räuspert sich)", "de"),
     ],
 )
 def test_laughter_and_other_marks_are_noise_and_count_for_nothing(entry: str, language: str) -> None:

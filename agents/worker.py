@@ -16,6 +16,7 @@ from agents.calls import ADVANCE_EVERY_S, CallsStage
 from agents.delivery import progress, run
 from agents.features import FeaturesStage
 from agents.sink import SinkStage
+from pipeline.process import collect_seldom
 from pipeline.settings import Settings
 from schemas.errors import Misconfigured, Unavailable
 from schemas.topics import TopicSpec
@@ -53,6 +54,7 @@ def main(settings: Settings, name: StageName) -> NoReturn:
             raise Misconfigured(
                 f"MISE_VOICE_METRICS_PORT {settings.metrics_port}: {error.strerror}; each process needs its own"
             ) from error
+    collect_seldom()
     try:
         status = asyncio.run(run_stage(settings, name))
     except KafkaError as error:

@@ -192,7 +192,7 @@ class Call:
         turn, speaks = measured.turn, bool(spoken)
         crosstalk_ms = self.crosstalk.ms(turn_id)
         # What is mostly another's voice is no baseline of this one.
-        if 2 * crosstalk_ms <= crosstalk_ms + sum(one.end - one.start for one in spoken):
+        if not crosstalk_ms or crosstalk_ms <= sum(one.end - one.start for one in spoken):
             self.baselines.put(measured)
         else:
             self.baselines.take_out(turn_id)

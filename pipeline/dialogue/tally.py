@@ -6,8 +6,9 @@ A function of the turns as they are now: each can be taken back, at the cost of 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.dialogue.order import Place
 from pipeline.dialogue.phases import Span
@@ -72,37 +73,29 @@ class Tally:
         """Count a turn, in place of the revision that was there. cues : of one that speaks."""
         known = self._turns.get(turn.turn_id)
         if known is not None:
-            self._take_out(known)
-        self._turns[turn.turn_id] = _Turn(turn, speaks, cues)
-        talker = self.talkers.setdefault(turn.participant, Talker())
-        insort(talker.places, (turn.started_at, turn.turn_id, turn.role))
-        for rising, value in self._lists(talker, turn, speaks=speaks):
-            insort(rising, value)
-        for places in self._cued(cues):
-            insort(places, (turn.started_at, turn.turn_id))
+            self._count(known, _remove)
+            if not self.talkers[known.turn.participant].places:
+                del self.talkers[known.turn.participant]
+        now = self._turns[turn.turn_id] = _Turn(turn, speaks, cues)
+        self.talkers.setdefault(turn.participant, Talker())
+        self._count(now, insort)
 
-    def _take_out(self, known: _Turn) -> None:
-        turn = known.turn
+    def _count(self, one: _Turn, change: Callable[[list[Any], Any], None]) -> None:
+        """Put what the turn counts for into the sorted lists, or take it out."""
+        turn, place = one.turn, (one.turn.started_at, one.turn.turn_id)
         talker = self.talkers[turn.participant]
-        del talker.places[bisect_left(talker.places, (turn.started_at, turn.turn_id, turn.role))]
-        for rising, value in self._lists(talker, turn, speaks=known.speaks):
-            del rising[bisect_left(rising, value)]
-        for places in self._cued(known.cues):
-            del places[bisect_left(places, (turn.started_at, turn.turn_id))]
-        if not talker.places:
-            del self.talkers[turn.participant]
+        change(talker.places, (*place, turn.role))
+        change(talker.delays_ms, turn.received_at // 1000 - turn.ended_at)
+        change(self._starts, turn.started_at)
+        change(self._ends, turn.ended_at)
+        if one.speaks and turn.role == "human_agent":
+            change(self._human_starts, turn.started_at)
+            change(self._human_ends, turn.ended_at)
+        if one.cues.not_understood:
+            change(self.misunderstandings, place)
+        if one.cues.transfer:
+            change(self.transfers, place)
 
-    def _lists(self, talker: Talker, turn: ReceivedTurn, *, speaks: bool) -> list[tuple[list[int], int]]:
-        """The lists of lengths and times that the turn has a place in."""
-        found = [
-            (talker.delays_ms, turn.received_at // 1000 - turn.ended_at),
-            (self._starts, turn.started_at),
-            (self._ends, turn.ended_at),
-        ]
-        if speaks and turn.role == "human_agent":
-            found += [(self._human_starts, turn.started_at), (self._human_ends, turn.ended_at)]
-        return found
 
-    def _cued(self, cues: Cues) -> list[list[Place]]:
-        lists = ((cues.not_understood, self.misunderstandings), (cues.transfer, self.transfers))
-        return [places for has, places in lists if has]
+def _remove(rising: list[Any], value: Any) -> None:
+    del rising[bisect_left(rising, value)]

@@ -54,9 +54,8 @@ def tone(vocabularies: Mapping[str, Vocabulary]) -> Tone:
         if turn.language:
             return turn.language.split("-", 1)[0].lower() == LANGUAGE
         said = spoken(turn.text)
-        return sum(word in english for word in said) > max(
-            (sum(word in other for word in said) for other in others), default=0
-        )
+        count = len([word for word in said if word in english])
+        return count > 0 and all(len([word for word in said if word in other]) < count for other in others)
 
     def sentiment(turn: ReceivedTurn) -> float | None:
         text = without_tags(turn.text[:MOST_CHARACTERS])

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
+from agents.awake import AWAKE
 from agents.dead_letters import DeadLetters, RefusedRecord
 from agents.delivery import Record, check_received_at
 from agents.watch import Place, Progress
@@ -98,6 +99,7 @@ class CallsStage:
                 state += _saves(partition, changes.state)
             outgoing += await self._dead_letters.of(taken, refused)
             for step in (marks, outgoing, state):
+                AWAKE.check()
                 await send_all(self._producer, step)
 
     async def advance(self, progress: Mapping[Place, Progress]) -> None:
@@ -108,8 +110,9 @@ class CallsStage:
                 committed, end = progress.get(Place(MEASURED.name, partition), NOT_KNOWN)
                 read_to_end = max(committed, self._next_offset.get(partition, 0)) >= end
                 changes = calls.advance(max(now_ms, calls.watermark_ms) if read_to_end else calls.watermark_ms)
-                await send_all(self._producer, _outputs(partition, changes))
-                await send_all(self._producer, _saves(partition, changes.state))
+                for step in (_outputs(partition, changes), _saves(partition, changes.state)):
+                    AWAKE.check()
+                    await send_all(self._producer, step)
             metrics.CALLS_KEPT.set(sum(len(calls) for calls in self._calls.values()))
             metrics.CALLS_OPEN.set(sum(calls.open for calls in self._calls.values()))
 

@@ -16,13 +16,14 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import faust
 import structlog
 from faust.types import EventT
 
 from agents import fast
+from agents.awake import AWAKE
 from agents.batches import Limits, stock_batches
 from agents.watch import Place, Progress, Watch
 from pipeline import metrics
@@ -222,11 +223,24 @@ async def run(app: faust.App, stage: Stage, settings: Settings) -> int:
 async def keep_watch(
     app: faust.App, stage: Stage, commit_stall_s: float, fail: Callable[[BaseException], None]
 ) -> None:
-    """End the process when Faust has crashed, which goes on after it has marked a service so, or when a partition does
-    not move; tell how the stage keeps up meanwhile."""
+    """Tell how the stage keeps up; end the process when a partition does not move, when it was suspended, or when Faust
+    has crashed, which goes on after it has marked a service so."""
+    try:
+        await _keep_watch(app, stage, commit_stall_s)
+    except asyncio.CancelledError:
+        AWAKE.forget()
+        raise
+    except Exception as error:
+        fail(error)
+
+
+async def _keep_watch(app: faust.App, stage: Stage, commit_stall_s: float) -> NoReturn:
+    """Raise what ends the process."""
     loop = asyncio.get_running_loop()
     told, held_against = Watch(), Watch()
     while not app.crashed:
+        AWAKE.see()
+        AWAKE.check()
         before = loop.time()
         await asyncio.sleep(WATCH_EVERY_S)
         metrics.EVENT_LOOP_DELAY_SECONDS.set(max(0.0, loop.time() - before - WATCH_EVERY_S))
@@ -237,15 +251,12 @@ async def keep_watch(
         # While a part is away nothing can move: waiting is right, and another process would wait as well.
         seen = held_against.observe(now_s, {} if _waiting.total() else found)
         if seen.stuck is not None and seen.stuck_s > commit_stall_s:
-            fail(
-                RuntimeError(
-                    f"{stage.name}: {seen.stuck.topic}/{seen.stuck.partition} has records and was not committed for "
-                    f"{seen.stuck_s:.0f} s, at most MISE_VOICE_COMMIT_STALL_S {commit_stall_s:g}; the process ends to "
-                    f"be started again"
-                )
+            raise RuntimeError(
+                f"{stage.name}: {seen.stuck.topic}/{seen.stuck.partition} has records and was not committed for "
+                f"{seen.stuck_s:.0f} s, at most MISE_VOICE_COMMIT_STALL_S {commit_stall_s:g}; the process ends to "
+                f"be started again"
             )
-            return
-    fail(app.crash_reason or RuntimeError("Faust crashed without a reason"))
+    raise RuntimeError("Faust crashed") from app.crash_reason
 
 
 async def _stop(app: faust.App, status: int) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from prometheus_client import REGISTRY
 
+from agents import awake
+from agents.awake import AWAKE, Suspended
 from agents.delivery import keep_watch, until_available
 from schemas.errors import Unavailable
 from tests.contract.delivery.workers import Setting, Worker, holds
@@ -70,3 +74,25 @@ async def test_stage_that_waits_for_what_is_away_does_not_end(setting: Setting) 
         away = False
         await waiting
         assert REGISTRY.get_sample_value("mise_waiting", {"what": "moon"}) == 0
+
+
+async def test_process_that_was_suspended_ends(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stood for by a clock that jumps on."""
+    async with setting.worker() as worker, watched(worker, stall_s=60):
+        assert await holds(lambda: AWAKE._seen is not None)
+        monkeypatch.setattr(awake, "time", Later())
+        assert await holds(lambda: bool(worker.failures))
+        assert "the process was suspended for" in str(worker.failures[0])
+        with pytest.raises(Suspended):  # so says whoever would go on to write
+            AWAKE.check()
+    AWAKE.forget()
+
+
+class Later:
+    """The module time, after a while in which nothing ran."""
+
+    def monotonic(self) -> float:
+        return time.monotonic() + 60
+
+    def process_time(self) -> float:
+        return time.process_time()

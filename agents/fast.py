@@ -182,6 +182,7 @@ class Consumer(aiokafka.Consumer):
         for tp in records:
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         left: dict[TP, int] = {}
+        sought: set[TP] = set()
         active, buffered, paused = self._get_active_partitions(), self._buffered_partitions, self._paused_partitions
         for number, (tp, record) in enumerate(self.scheduler.iterate(records)):
             if number % YIELD_EVERY == YIELD_EVERY - 1:
@@ -189,7 +190,10 @@ class Consumer(aiokafka.Consumer):
             if not self._flows(generation):
                 return
             read = places.get(tp)
-            if self._read_offset[tp] != read or (read is not None and record.offset < read):
+            if self._read_offset[tp] != read:
+                sought.add(tp)
+                continue
+            if read is not None and record.offset < read:
                 continue
             if tp in left or tp in paused or not (tp in active or tp in buffered):
                 left.setdefault(tp, record.offset)  # paused since it was fetched
@@ -200,10 +204,12 @@ class Consumer(aiokafka.Consumer):
             await self.callback(self._to_message(tp, record))
             if self._read_offset[tp] == read:
                 places[tp] = self._read_offset[tp] = record.offset
-        left = {tp: offset for tp, offset in left.items() if self._read_offset[tp] == places.get(tp)}
-        if left:
-            # Faust forgets them, and would take them for a gap when the partition is resumed.
-            await self.seek_wait(left)
+        # What is left Faust forgets, and would take for a gap when the partition is resumed. And where another place was
+        # sought during the fetch nobody knows which of the two the records are of: they are fetched again from there.
+        again = {tp: offset for tp, offset in left.items() if self._read_offset[tp] == places.get(tp)}
+        again |= {tp: self._read_offset[tp] or 0 for tp in sought}
+        if again:
+            await self.seek_wait(again)
         self._seek_first = False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -170,6 +170,43 @@ async def test_fetch_looks_again_soon_while_a_buffer_is_full(
 
     assert await Fetching()._fetch() == ({A: ["record"]} if waits else {})
     assert waited == waits
+
+
+async def test_records_fetched_while_another_place_was_sought_are_fetched_again_from_there() -> None:
+    """aiokafka gives them from the new place, or from the old one: they look the same."""
+    given: list[int] = []
+    sought: list[Mapping[TP, int]] = []
+
+    class Handing(fast.Consumer):
+        flow_active = True
+
+        def __init__(self) -> None:
+            self.app: Any = SimpleNamespace(
+                consumer_generation_id=NOW, monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None)
+            )
+            self.scheduler: Any = SimpleNamespace(
+                iterate=lambda records: [(tp, record) for tp, own in records.items() for record in own]
+            )
+            self._active_partitions, self._buffered_partitions, self._paused_partitions = {A, B}, set(), set()
+            self._read_offset = {A: 12, B: 5}  # A was sought, from 19
+
+        def highwater(self, _tp: TP) -> int:
+            return 20
+
+        def _to_message(self, tp: TP, record: Any) -> Any:
+            return tp, record
+
+        async def callback(self, message: Any) -> None:
+            given.append(message[1].offset)
+
+        async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+            sought.append(partitions)
+
+    consumer = Handing()
+    records = {A: [SimpleNamespace(offset=offset) for offset in (12, 13)], B: [SimpleNamespace(offset=6)]}
+    await consumer._hand_over(records, NOW, {A: 19, B: 5})
+    assert given == [6]
+    assert sought == [{A: 12}]
 
 
 def test_other_version_of_faust_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,23 +7,20 @@ acknowledged. Each way has a process, and a consumer group, of its own, over the
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import random
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from agents.app import create_app
 from agents.delivery import Record, attach, progress
 from bench.measurements import Measurement
+from bench.processes import Clock, Run, in_process
 from deploy.embedded.kafka import running_kafka
-from pipeline import log
 from pipeline.kafka.client import brokers, producer
 from pipeline.kafka.send import Outgoing, send_all
 from pipeline.kafka.topics import create_topics
@@ -35,13 +32,6 @@ CALLS = 1_000
 CHUNK = 5_000
 
 
-class Run(NamedTuple):
-    """From the first records until all are committed. cpu_s : of the whole process, both of Faust's threads."""
-
-    wall_s: float
-    cpu_s: float
-
-
 async def measure_delivery(count: int) -> list[Measurement]:
     """Both paths through Faust and two loops without it, each over the same `count` records."""
     with tempfile.TemporaryDirectory(prefix="mise-bench-") as folder:
@@ -49,10 +39,10 @@ async def measure_delivery(count: int) -> list[Measurement]:
             settings = Settings(data_dir=Path(folder), kafka_brokers=kafka.bootstrap)
             await create_topics(settings)
             await _fill(settings, count)
-            plain = await _in_process(_plain, settings, count)
-            batched = await _in_process(_plain_batched, settings, count)
-            fast = await _in_process(_faust, settings, count)
-            stock = await _in_process(_faust, settings.model_copy(update={"faust_fast_path": False}), count)
+            plain = await in_process(_plain, settings, count)
+            batched = await in_process(_plain_batched, settings, count)
+            fast = await in_process(_faust, settings, count)
+            stock = await in_process(_faust, settings.model_copy(update={"faust_fast_path": False}), count)
     return [
         _figure("delivery, fast path", fast, count, limit=">= 12,000"),
         Measurement(
@@ -100,36 +90,6 @@ async def _fill(settings: Settings, count: int) -> None:
             )
 
 
-async def _in_process(measure: Callable[[Settings, int], Awaitable[Run]], settings: Settings, count: int) -> Run:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return await asyncio.get_running_loop().run_in_executor(pool, _run, measure, settings, count)
-
-
-def _run(measure: Callable[[Settings, int], Awaitable[Run]], settings: Settings, count: int) -> Run:
-    log.configure("warning", process="bench")
-
-    async def measured() -> Run:
-        return await measure(settings, count)
-
-    return asyncio.run(measured())
-
-
-class _Clock:
-    """Started by the first records."""
-
-    def __init__(self) -> None:
-        self._started: tuple[float, float] | None = None
-
-    def start(self) -> None:
-        self._started = self._started or (time.perf_counter(), time.process_time())
-
-    def stop(self) -> Run:
-        assert self._started is not None
-        wall, cpu = self._started
-        return Run(time.perf_counter() - wall, time.process_time() - cpu)
-
-
 def _output(record: Record | ConsumerRecord, timestamp_ms: int) -> Outgoing:
     """The trivial function."""
     return Outgoing(MEASURED.name, record.partition, record.key, record.value, timestamp_ms)
@@ -140,7 +100,7 @@ class _Stage:
 
     sources = (RECEIVED,)
 
-    def __init__(self, settings: Settings, name: str, count: int, clock: _Clock) -> None:
+    def __init__(self, settings: Settings, name: str, count: int, clock: Clock) -> None:
         self.name = name
         self.done = asyncio.Event()
         self._left = count
@@ -167,7 +127,7 @@ class _Stage:
 
 
 async def _faust(settings: Settings, count: int) -> Run:
-    clock = _Clock()
+    clock = Clock()
     name = f"bench-{'fast' if settings.faust_fast_path else 'stock'}"
     app = create_app(settings, name)
 
@@ -219,7 +179,7 @@ async def _plain_batched(settings: Settings, count: int) -> Run:
 async def _loop(
     settings: Settings, count: int, group: str, send: Callable[[list[ConsumerRecord]], Awaitable[None]]
 ) -> Run:
-    clock = _Clock()
+    clock = Clock()
     async with AIOKafkaConsumer(
         RECEIVED.name,
         bootstrap_servers=brokers(settings),

@@ -204,7 +204,7 @@ class Consumer(aiokafka.Consumer):
             await self.callback(self._to_message(tp, record))
             if self._read_offset[tp] == read:
                 places[tp] = self._read_offset[tp] = record.offset
-        # What is left Faust forgets, and would take for a gap when the partition is resumed. And where another place was
+        # Faust forgets what is left, and would take it for a gap when the partition is resumed. Where another place was
         # sought during the fetch nobody knows which of the two the records are of: they are fetched again from there.
         again = {tp: offset for tp, offset in left.items() if self._read_offset[tp] == places.get(tp)}
         again |= {tp: self._read_offset[tp] or 0 for tp in sought}

@@ -1,7 +1,8 @@
-"""python -m tests.chaos [--seeds FIRST-LAST] [--turns N] [--results FILE]: many seeded runs, and a table of them.
+"""python -m tests.chaos [--seeds SEEDS] [--path PATH] [--turns N] [--results FILE]: many seeded runs, and a table.
 
 Each run has a Mise Voice of its own, a load, and one kind of fault that strikes at two seeded moments of it; the seed
-says all of that. A seed whose result stands in the file is done: a run that was cut short goes on where it was.
+says all of that. A seed whose result on this path through Faust stands in the file is done: a run that was cut short
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
 from pipeline import log
+from tests.chaos.checks import Report
 from tests.chaos.faults import Disturb, End, Fault, Freeze, Inject, Poison, Reject, Scale, Trouble, Zombie
 from tests.chaos.links import Link
 from tests.chaos.load import Load
@@ -35,6 +39,9 @@ TURNS = 2_000
 
 PROCESSES = ("gateway", *READS, "clickhouse", "kafka")
 SERVERS = ("gateway", "clickhouse", "kafka")
+
+FaustPath = Literal["fast", "stock"]
+"""Which way the stages consume: `MISE_VOICE_FAUST_FAST_PATH`, on or off."""
 
 KINDS: list[Callable[[random.Random], Fault]] = [
     *(lambda _, each=each: End(each) for each in PROCESSES),
@@ -59,6 +66,7 @@ class Result(Struct, frozen=True, kw_only=True):
     """A run, as a line of the file. turns : acknowledged; broken : the promises that were, and how."""
 
     seed: int
+    path: FaustPath
     fault: str
     turns: int
     requests: int
@@ -68,30 +76,37 @@ class Result(Struct, frozen=True, kw_only=True):
     broken: dict[str, list[str]]
 
 
-async def run(seed: int, turns: int) -> Result:
-    """The run of a seed, from nothing to the checks."""
+async def run(seed: int, path: FaustPath, turns: int, logs: Path) -> Result:
+    """The run of a seed, from nothing to the checks. logs : where those of a run that failed are kept."""
     chance = random.Random(seed)
-    # As many kinds as there are seeds: a shuffled round through all of them, then another one.
-    order = random.Random(seed // len(KINDS)).sample(KINDS, len(KINDS))
-    fault = order[seed % len(KINDS)](chance)
+    fault = KINDS[seed % len(KINDS)](chance)
     moments = sorted(chance.sample(range(turns // 20, turns * 3 // 4), 2))
-    print(f"seed {seed}: {fault.name}, after {moments} of {turns} turns", file=sys.stderr, flush=True)
+    print(f"seed {seed}, {path}: {fault.name}, after {moments} of {turns} turns", file=sys.stderr, flush=True)
     begin = time.monotonic()
+    found = Report(turns=0, requests=0)
+    broken: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory(prefix="mise-chaos-") as folder:
-        async with running(Path(folder)) as stack:
-            if isinstance(fault, Inject) or (isinstance(fault, Zombie) and fault.step):
-                await stack.run_calls()
-            load = Load(stack.url, stack.key, f"seed-{seed}", seed, least=turns)
-            found = await disturbed(stack, load, [Strike(at, fault) for at in moments])
+        try:
+            async with running(Path(folder), fast_path=path == "fast") as stack:
+                if isinstance(fault, Inject) or (isinstance(fault, Zombie) and fault.step):
+                    await stack.run_calls()
+                load = Load(stack.url, stack.key, f"seed-{seed}", seed, least=turns)
+                found = await disturbed(stack, load, [Strike(at, fault) for at in moments])
+            broken = found.broken()
+        except Exception:
+            broken = {"did not become whole again": traceback.format_exc().splitlines()}
+        if broken:
+            shutil.copytree(Path(folder) / "logs", logs / f"{path}-{seed}", dirs_exist_ok=True)
     return Result(
         seed=seed,
+        path=path,
         fault=fault.name.partition(" for ")[0],
         turns=found.turns,
         requests=found.requests,
         seconds=round(time.monotonic() - begin, 1),
         lost=len(found.lost),
         doubled=len(found.doubled),
-        broken=found.broken(),
+        broken=broken,
     )
 
 
@@ -101,24 +116,34 @@ def table(results: list[Result]) -> str:
     for result in results:
         by_fault[result.fault].append(result)
     lines = [
-        "| fault | runs | turns | lost | doubled | other promises broken |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
+        "| fault | runs fast | runs stock | turns | lost | doubled | other promises broken |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
-    for fault, own in sorted(by_fault.items()):
+    for fault, own in [*sorted(by_fault.items()), ("together", results)]:
         others = sorted({promise for result in own for promise in result.broken} - {"lost", "doubled"})
         sums = (sum(getattr(result, name) for result in own) for name in ("turns", "lost", "doubled"))
-        lines.append(f"| {fault} | {len(own)} | {' | '.join(map(str, sums))} | {', '.join(others) or 'none'} |")
+        runs = (sum(result.path == path for result in own) for path in get_args(FaustPath))
+        lines.append(f"| {fault} | {' | '.join(map(str, [*runs, *sums]))} | {', '.join(others) or 'none'} |")
     return "\n".join(lines)
+
+
+def _numbers(ranges: str) -> set[int]:
+    """The numbers of "0-9,12"."""
+    ends = ([int(end) for end in each.split("-")] for each in ranges.split(","))
+    return {number for first, *last in ends for number in range(first, (last or [first])[0] + 1)}
 
 
 def main() -> int:
     """Run the seeds that have no result yet; 1 when a promise was broken in any."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seeds", default=f"0-{len(KINDS) - 1}", help="FIRST-LAST; default every kind of fault once")
+    parser.add_argument(
+        "--seeds", default=f"0-{len(KINDS) - 1}", help="such as 0-9,12; default every kind of fault once"
+    )
+    parser.add_argument("--path", choices=get_args(FaustPath), default="fast", help="through Faust; default fast")
     parser.add_argument("--turns", type=int, default=TURNS, help=f"turns of a load at the least; default {TURNS}")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"file to go on with; default {RESULTS}")
     chosen = parser.parse_args()
-    first, last = map(int, chosen.seeds.split("-"))
+    seeds = _numbers(chosen.seeds)
     log.configure("error", process="chaos")
     for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored where a shell started this in the background
         signal.signal(number, signal.default_int_handler)
@@ -126,12 +151,12 @@ def main() -> int:
     chosen.results.touch()
     lines = chosen.results.read_bytes().splitlines()
     results = [msgspec.json.decode(line, type=Result) for line in lines]
-    for seed in sorted(set(range(first, last + 1)) - {result.seed for result in results}):
-        result = asyncio.run(run(seed, chosen.turns))
+    for seed in sorted(seeds - {result.seed for result in results if result.path == chosen.path}):
+        result = asyncio.run(run(seed, chosen.path, chosen.turns, chosen.results.parent))
         with chosen.results.open("ab") as file:
             file.write(msgspec.json.encode(result) + b"\n")
         for promise, found in result.broken.items():
-            print(f"seed {seed}: {promise}", *found, sep="\n  ", file=sys.stderr, flush=True)
+            print(f"seed {seed}, {chosen.path}: {promise}", *found, sep="\n  ", file=sys.stderr, flush=True)
         results.append(result)
     print(table(results))
     return int(any(result.broken for result in results))

@@ -34,6 +34,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "calls": ("call_id",),
     "overlaps": ("call_id", "turn_id", "overlapped", "started_at"),
     "faults": ("call_id", "at", "kind", "participant", "turn_id"),
+    "silences": ("call_id", "at"),
 }
 """The views, and what is there once in each."""
 

@@ -117,13 +117,13 @@ class Load:
 
 
 def conversation(call_id: str, length: int, chance: random.Random, *, ending: float) -> list[Body]:
-    """A call: two people who often speak at once; one turn in ten has audio, one in ten is corrected later; some calls
-    end by an event.
+    """A call: two people who often speak at once, and now and then are silent for long; one turn in ten has audio, one
+    in ten is corrected later; some calls end by an event.
     """
     bodies: list[Body] = []
     begin = T0
     for number in range(length):
-        begin += chance.randrange(300, 1_500)
+        begin += chance.randrange(5_500, 9_000) if chance.random() < 0.1 else chance.randrange(300, 1_500)
         length = chance.randrange(200, 2_500)
         body: Body = {
             "call_id": call_id,

@@ -249,9 +249,14 @@ def unavailable() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Stack]:
+async def running(folder: Path, *, fast_path: bool = True) -> AsyncIterator[Stack]:
     """Start everything in the folder; stop everything in the end."""
-    given = Settings(data_dir=folder, gateway_produce_timeout_s=PRODUCE_TIMEOUT_S, features_processes=1)
+    given = Settings(
+        data_dir=folder,
+        gateway_produce_timeout_s=PRODUCE_TIMEOUT_S,
+        features_processes=1,
+        faust_fast_path=fast_path,
+    )
     services = services_of(given, default_ports=False)
     settings = services.settings
     beside = settings.model_copy(update={"clickhouse_database": UNDISTURBED})

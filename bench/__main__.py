@@ -1,4 +1,4 @@
-"""python -m bench [acoustics | delivery | dialogue | stages | state] [--turns N] [--seconds S] [--rate R]: measure."""
+"""python -m bench [acoustics | delivery | dialogue | recovery | stages | state] [--turns N] [--seconds S] [--rate R]"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bench.delivery import measure_delivery
 from bench.dialogue import measure_dialogue
 from bench.latency import measure_gateway_and_latency
 from bench.measurements import Measurement, report
+from bench.recovery import measure_recovery
 from bench.state import measure_state
 from bench.throughput import measure_throughput
 from pipeline import log
@@ -24,12 +25,12 @@ async def measure_stages(turns: int, seconds: float, rate: int) -> list[Measurem
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure acoustics, delivery, dialogue, state, and every stage on turns without audio.",
+        description="Measure acoustics, delivery, dialogue, recovery, state, and every stage on turns without audio.",
     )
     parser.add_argument(
         "only",
         nargs="?",
-        choices=("acoustics", "delivery", "dialogue", "stages", "state"),
+        choices=("acoustics", "delivery", "dialogue", "recovery", "stages", "state"),
         help="one of them; default all",
     )
     parser.add_argument("--turns", type=int, default=100_000, help="records to drain; default 100,000")
@@ -46,6 +47,8 @@ def main() -> None:
         found += asyncio.run(measure_delivery(chosen.turns))
     if chosen.only in (None, "state"):
         found += asyncio.run(measure_state(chosen.turns))
+    if chosen.only in (None, "recovery"):
+        found += asyncio.run(measure_recovery(chosen.turns))
     if chosen.only in (None, "stages"):
         found += asyncio.run(measure_stages(chosen.turns, chosen.seconds, chosen.rate))
     report(found)

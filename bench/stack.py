@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,18 +48,21 @@ class Stack:
 
     async def lag(self, stage: str, *sources: TopicSpec) -> int:
         """Records of its source topics that the stage has not committed yet."""
-        places = [
-            TopicPartition(topic.name, partition)
-            for topic in sources
-            for partition in range(self.settings.kafka_partitions)
-        ]
-        ends = await self.reader.end_offsets(places)
-        committed = await self.admin.list_consumer_group_offsets(group_id(stage), partitions=places)
-        return sum(ends[place] - max(0, committed[place].offset) for place in places)
+        ends: dict[TopicPartition, int] = await self.reader.end_offsets(self._places(sources))
+        return sum(ends.values()) - await self.committed(stage, *sources)
+
+    async def committed(self, stage: str, *sources: TopicSpec) -> int:
+        """Records of its source topics that the stage has committed."""
+        found = await self.admin.list_consumer_group_offsets(group_id(stage), partitions=self._places(sources))
+        return sum(max(0, place.offset) for place in found.values())
 
     async def count(self, clickhouse: ClickHouse, table: str) -> int:
         _, rows = await asyncio.to_thread(clickhouse.rows, f"SELECT count() FROM {table}")
         return int(rows[0][0])
+
+    def _places(self, topics: Sequence[TopicSpec]) -> list[TopicPartition]:
+        partitions = range(self.settings.kafka_partitions)
+        return [TopicPartition(topic.name, partition) for topic in topics for partition in partitions]
 
     def _named(self, names: tuple[str, ...]) -> list[Service]:
         known = {service.name: service for service in (self.services.gateway, *self.services.stages)}

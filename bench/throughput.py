@@ -24,13 +24,13 @@ async def measure_throughput(count: int) -> list[Measurement]:
     found = []
     async with running_stack() as stack:
         clickhouse = await asyncio.to_thread(ClickHouse, stack.settings)
-        await _fill(stack, count, seed=1)
+        await fill(stack, count, seed=1)
         found.append(await _peer(stack, count))
 
         found.append(await _stage(stack, "features", count, RECEIVED))
         found.append(await _stage(stack, "calls", count, MEASURED))
         found.append(await _stage(stack, "sink", count, ANNOTATED, SUMMARISED))
-        await _fill(stack, count, seed=2)
+        await fill(stack, count, seed=2)
         begin = time.perf_counter()
         await stack.start("features", "calls", "sink")
         while await stack.count(clickhouse, "turns") < 2 * count:
@@ -66,7 +66,7 @@ async def _stage(stack: Stack, name: str, count: int, *sources: TopicSpec) -> Me
     )
 
 
-async def _fill(stack: Stack, count: int, *, seed: int) -> None:
+async def fill(stack: Stack, count: int, *, seed: int) -> None:
     """Put `count` turns on `turns.received`."""
     settings = stack.settings
     async with producer(settings, client_id="bench") as sender:

@@ -60,16 +60,7 @@ async def _create_one(settings: Settings, client: AIOKafkaAdminClient, spec: Top
         name=spec.name,
         num_partitions=_partitions(settings, spec),
         replication_factor=settings.kafka_replication_factor,
-        topic_configs={
-            "cleanup.policy": spec.cleanup,
-            "retention.ms": str(-1 if spec.retention_ms is None else spec.retention_ms),
-            "max.message.bytes": str(spec.max_record_bytes),
-            "message.timestamp.type": "CreateTime",
-            # Only the gateway's clock is held against the broker's; what was taken must not be refused further on.
-            **({} if spec == RECEIVED else {"message.timestamp.after.max.ms": str(2**63 - 1)}),
-            # One replica down must not stop the writes, and no write may rest on one replica alone.
-            "min.insync.replicas": str(max(1, settings.kafka_replication_factor - 1)),
-        },
+        topic_configs=topic_configs(settings, spec),
     )
     response = await client.create_topics([topic])
     for _, code, *rest in response.topic_errors:
@@ -77,6 +68,20 @@ async def _create_one(settings: Settings, client: AIOKafkaAdminClient, spec: Top
         if code and error is not TopicAlreadyExistsError:
             raise Misconfigured(f"topic {spec.name} could not be created: {error.__name__} {rest[0] if rest else ''}")
     log.info("topic_created", topic=spec.name, partitions=topic.num_partitions)
+
+
+def topic_configs(settings: Settings, spec: TopicSpec) -> dict[str, str]:
+    """What a topic of ours is created with."""
+    return {
+        "cleanup.policy": spec.cleanup,
+        "retention.ms": str(-1 if spec.retention_ms is None else spec.retention_ms),
+        "max.message.bytes": str(spec.max_record_bytes),
+        "message.timestamp.type": "CreateTime",
+        # Only the gateway's clock is held against the broker's; what was taken must not be refused further on.
+        **({} if spec == RECEIVED else {"message.timestamp.after.max.ms": str(2**63 - 1)}),
+        # One replica down must not stop the writes, and no write may rest on one replica alone.
+        "min.insync.replicas": str(max(1, settings.kafka_replication_factor - 1)),
+    }
 
 
 async def _check_partitions(settings: Settings, client: AIOKafkaAdminClient) -> None:

@@ -25,8 +25,25 @@ import msgspec
 from msgspec import Struct
 
 from pipeline import log
+from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED
 from tests.chaos.checks import Report
-from tests.chaos.faults import Disturb, End, Fault, Freeze, Inject, Poison, Reject, Scale, Trouble, Zombie
+from tests.chaos.faults import (
+    Anew,
+    Brokers,
+    Clock,
+    Disturb,
+    End,
+    Fault,
+    Fill,
+    Freeze,
+    Inject,
+    Poison,
+    Reject,
+    Scale,
+    Shrink,
+    Trouble,
+    Zombie,
+)
 from tests.chaos.links import Link
 from tests.chaos.load import Load
 from tests.chaos.runs import Strike, disturbed
@@ -59,6 +76,15 @@ KINDS: list[Callable[[random.Random], Fault]] = [
     ),
     lambda chance: Poison(chance.randrange(2**32)),
     lambda chance: Reject(chance.uniform(5, 60)),
+    *(
+        lambda chance, number=number: Brokers((chance.randrange(1, 4),), number)
+        for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
+    ),
+    lambda chance: Brokers(tuple(chance.sample(range(1, 4), 2)), signal.SIGKILL),
+    *(lambda chance, each=each: Fill(each, chance.uniform(3, 12)) for each in ("blobs", "kafka")),
+    *(lambda _, each=each: Anew(each) for each in (MEASURED, ANNOTATED, SUMMARISED)),
+    *(lambda chance, each=each: Shrink(each, chance.uniform(1, 10)) for each in (RECEIVED, MEASURED, ANNOTATED)),
+    *(lambda chance, each=each: Clock(each, chance.uniform(1, 10)) for each in (-7_200, 20, 7_200)),
 ]
 
 
@@ -87,9 +113,7 @@ async def run(seed: int, path: FaustPath, turns: int, logs: Path) -> Result:
     broken: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory(prefix="mise-chaos-") as folder:
         try:
-            async with running(Path(folder), fast_path=path == "fast") as stack:
-                if isinstance(fault, Inject) or (isinstance(fault, Zombie) and fault.step):
-                    await stack.run_calls()
+            async with running(Path(folder), fault.needs, fast_path=path == "fast") as stack:
                 load = Load(stack.url, stack.key, f"seed-{seed}", seed, least=turns)
                 found = await disturbed(stack, load, [Strike(at, fault) for at in moments])
             broken = found.broken()

@@ -104,7 +104,8 @@ async def committed_early(stack: Stack, stage: str, prefix: str) -> list[str]:
     early = []
     for topic in READS[stage]:
         async for record in records(stack, topic, prefix):
-            if record.offset >= committed[TopicPartition(topic.name, record.partition)]:
+            place = TopicPartition(topic.name, record.partition)
+            if not stack.settled.get(place, 0) <= record.offset < committed[place]:
                 continue
             try:
                 identity, order = _following(topic.name, record.value)

@@ -11,10 +11,12 @@ from itertools import chain
 from typing import Literal, Protocol
 
 from schemas.identity import record_key
-from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED
+from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED, TopicSpec
 from tests.chaos.checks import Place
+from tests.chaos.gateway import set_clock
 from tests.chaos.links import Link
-from tests.chaos.stack import BACK_WITHIN_S, WORKSPACE, Stack
+from tests.chaos.small import filled
+from tests.chaos.stack import BACK_WITHIN_S, PLAIN, WORKSPACE, Needs, Stack
 from tests.chaos.worker import How, Step, arm, struck
 from tests.integration.waiting import until
 
@@ -29,6 +31,10 @@ class Fault(Protocol):
     def name(self) -> str:
         """As it stands in the table."""
 
+    @property
+    def needs(self) -> Needs:
+        """The stack that it strikes."""
+
     async def strike(self, stack: Stack) -> Collection[Place]:
         """Let it go wrong; return, once the processes serve again, where it put poison. Work may be left to do."""
 
@@ -39,6 +45,8 @@ class End:
 
     process: str
     number: signal.Signals = signal.SIGKILL
+
+    needs = PLAIN
 
     @property
     def name(self) -> str:
@@ -51,10 +59,12 @@ class End:
 
 @dataclass(frozen=True)
 class Inject:
-    """The calls stage ends after a step of a batch, by SIGKILL or by an error. Needs `Stack.run_calls`."""
+    """The calls stage ends after a step of a batch, by SIGKILL or by an error."""
 
     step: Step
     how: How = "kill"
+
+    needs = Needs(calls=True)
 
     @property
     def name(self) -> str:
@@ -88,6 +98,10 @@ class Zombie:
     step: Step | None = None
 
     @property
+    def needs(self) -> Needs:
+        return Needs(calls=self.step is not None)
+
+    @property
     def name(self) -> str:
         return f"zombie {self.stage}" + (f" after {self.step}" if self.step else "")
 
@@ -115,6 +129,8 @@ class Freeze:
     process: str
     seconds: float
 
+    needs = PLAIN
+
     @property
     def name(self) -> str:
         return f"SIGSTOP {self.process} for {self.seconds:g} s"
@@ -133,6 +149,8 @@ class Scale:
     """A stage goes from one worker to three and back: partitions move while their records are under way."""
 
     stage: str
+
+    needs = PLAIN
 
     @property
     def name(self) -> str:
@@ -159,6 +177,8 @@ class Disturb:
     link: Link
     trouble: Trouble
     seconds: float
+
+    needs = PLAIN
 
     @property
     def name(self) -> str:
@@ -191,6 +211,7 @@ class Poison:
     seed: int
 
     name = "poison in each topic"
+    needs = PLAIN
 
     async def strike(self, stack: Stack) -> Collection[Place]:
         chance = random.Random(self.seed)
@@ -213,6 +234,7 @@ class Reject:
     seconds: float
 
     name = "ClickHouse rejects"
+    needs = PLAIN
 
     async def strike(self, stack: Stack) -> Collection[Place]:
         tables = ("turn_rows", "event_rows", "call_rows")
@@ -227,10 +249,133 @@ class Reject:
 
 
 @dataclass(frozen=True)
+class Brokers:
+    """Brokers of a cluster of three end, or stand still until another leads their partitions; then they come back."""
+
+    numbers: tuple[int, ...]
+    number: signal.Signals
+
+    needs = Needs(brokers=True)
+
+    @property
+    def name(self) -> str:
+        return f"{self.number.name} {len(self.numbers)} of 3 brokers"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        names = [f"kafka-{number}" for number in self.numbers]
+        pids = {name: stack.signal(name, self.number) for name in names}
+        if self.number == signal.SIGSTOP:
+            try:
+                await stack.until_led_by_others(self.numbers)
+            finally:
+                for name in names:
+                    stack.signal(name, signal.SIGCONT)
+        else:
+            await asyncio.gather(*(stack.until_back(name, pid) for name, pid in pids.items()))
+        await stack.until_in_sync()
+        return NOTHING
+
+
+@dataclass(frozen=True)
+class Fill:
+    """No byte more fits under the blob store, or under Kafka's log, for a while."""
+
+    what: Literal["blobs", "kafka"]
+    seconds: float
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(small=self.what)
+
+    @property
+    def name(self) -> str:
+        return f"full disk {self.what}"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        pid = stack.supervisor.pids.get(self.what)
+        with filled(stack.small):
+            await asyncio.sleep(self.seconds)
+        # A broker ends when it can't write, and is not started on a full disk: somebody makes room and starts it.
+        if stack.supervisor.pids.get(self.what) != pid:
+            await stack.supervisor.stop(stack.services[self.what])
+            await stack.start(self.what)
+        return NOTHING
+
+
+@dataclass(frozen=True)
+class Anew:
+    """A topic that is read to its end is deleted and made anew: its offsets begin again."""
+
+    topic: TopicSpec
+
+    needs = PLAIN
+
+    @property
+    def name(self) -> str:
+        return f"{self.topic.name} made anew"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        clients = stack.proxies["client-gateway"]
+        clients.cut()
+        try:
+            await stack.drain()
+            await stack.make_anew(self.topic)
+        finally:
+            clients.mend()
+        return NOTHING
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """A topic takes no record of the size that comes, for a while."""
+
+    topic: TopicSpec
+    seconds: float
+
+    needs = PLAIN
+
+    @property
+    def name(self) -> str:
+        return f"{self.topic.name} refuses the size"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        await stack.set_largest(self.topic, 100)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            await stack.set_largest(self.topic, self.topic.max_record_bytes)
+        return NOTHING
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The gateway's clock jumps, and jumps back after a while."""
+
+    ahead_s: int
+    seconds: float
+
+    needs = Needs(clock=True)
+
+    @property
+    def name(self) -> str:
+        return f"clock {self.ahead_s:+} s"
+
+    async def strike(self, stack: Stack) -> Collection[Place]:
+        set_clock(stack.injected, self.ahead_s)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            set_clock(stack.injected, 0)
+        return NOTHING
+
+
+@dataclass(frozen=True)
 class Together:
     """Several at once."""
 
     faults: Sequence[Fault]
+
+    needs = PLAIN  # whoever puts them together gives them the stack
 
     @property
     def name(self) -> str:

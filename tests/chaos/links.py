@@ -27,22 +27,27 @@ KAFKA_CLIENTS: dict[str, Link] = {
 
 @asynccontextmanager
 async def linked(services: Services) -> AsyncIterator[tuple[Mapping[Link, Proxy], dict[str, Service]]]:
-    """Proxies that carry, for as long as the block lasts, and the services by name, told to go through them."""
-    ports = {client: free_port() for client in KAFKA_CLIENTS}
+    """Proxies that carry, for as long as the block lasts, and the services by name, told to go through them.
+
+    None before a cluster: it is disturbed by what happens to its brokers.
+    """
+    named = {service.name: service for service in (*services.servers, services.gateway, *services.stages)}
+    clients = KAFKA_CLIENTS if "kafka" in named else {}
+    ports = {client: free_port() for client in clients}
     settings = services.settings
-    proxies: dict[Link, Proxy] = {link: Proxy(ports[client]) for client, link in KAFKA_CLIENTS.items()}
+    proxies: dict[Link, Proxy] = {link: Proxy(ports[client]) for client, link in clients.items()}
     proxies["client-gateway"] = Proxy(settings.gateway_port)
     proxies["sink-clickhouse"] = Proxy(urlsplit(settings.clickhouse_url or "").port or 0)
     async with AsyncExitStack() as stack:
         for proxy in proxies.values():
             await proxy.start()
             stack.push_async_callback(proxy.stop)
-        named = {service.name: service for service in (*services.servers, services.gateway, *services.stages)}
-        for client, link in KAFKA_CLIENTS.items():
+        for client, link in clients.items():
             named[client] = _told(named[client], "KAFKA_BROKERS", f"{LOOPBACK}:{proxies[link].port}")
         named["sink"] = _told(named["sink"], "CLICKHOUSE_URL", f"http://{LOOPBACK}:{proxies['sink-clickhouse'].port}")
-        listeners = {client: (ports[client], proxies[link].port) for client, link in KAFKA_CLIENTS.items()}
-        named["kafka"] = _advertising(named["kafka"], listeners)
+        if clients:
+            listeners = {client: (ports[client], proxies[link].port) for client, link in clients.items()}
+            named["kafka"] = _advertising(named["kafka"], listeners)
         yield proxies, named
 
 

@@ -13,13 +13,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 
@@ -29,14 +31,17 @@ from deploy.services import services_of
 from deploy.supervisor import Alive, Service, Supervisor
 from pipeline.gateway import keys
 from pipeline.kafka.client import admin, producer, reader
-from pipeline.kafka.topics import create_topics
+from pipeline.kafka.topics import create_topics, topic_configs
 from pipeline.settings import Settings
 from pipeline.storage.clickhouse import ClickHouse
 from pipeline.storage.migrate import migrate
 from schemas.errors import Unavailable
 from schemas.topics import ANNOTATED, DEAD_LETTERS, MEASURED, RECEIVED, SUMMARISED, TopicSpec
+from tests.chaos.cluster import brokers_of
+from tests.chaos.gateway import set_clock
 from tests.chaos.links import Link, linked
 from tests.chaos.proxy import Proxy
+from tests.chaos.small import small_file_system
 from tests.chaos.worker import Mutation
 from tests.integration.waiting import until
 
@@ -57,6 +62,23 @@ READS: dict[str, tuple[TopicSpec, ...]] = {
 }
 """In the order of the data: what one has committed, the next has to read."""
 
+SMALL_MIB = {"blobs": 8, "kafka": 256}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a fault needs of the stack. calls : `tests.chaos.worker`; clock : `tests.chaos.gateway`; brokers : three of
+    them instead of one; small : what lies on a small file system.
+    """
+
+    calls: bool = False
+    clock: bool = False
+    brokers: bool = False
+    small: Literal["blobs", "kafka"] | None = None
+
+
+PLAIN = Needs()
+
 UNDISTURBED = "undisturbed"
 """The database of what the views would say had nothing happened."""
 
@@ -65,7 +87,9 @@ class Stack:
     """What runs, and ways to it.
 
     settings : how the harness reaches the servers, past the proxies. injected : the folder through which
-    `tests.chaos.worker` is told where to die. ready : name -> pid of the latest process that was ready.
+    `tests.chaos.worker` is told where to die. ready : name -> pid of the latest process that was ready. small : the
+    folder that is a small file system, when there is one. settled : what stands before is done with, and what followed
+    from it may be gone.
     """
 
     clickhouse: ClickHouse
@@ -88,6 +112,8 @@ class Stack:
         self.proxies = proxies
         self.injected = injected
         self.ready: dict[str, int] = {}
+        self.small = settings.data_dir / "small"
+        self.settled: dict[TopicPartition, int] = {}
         self.supervisor = Supervisor(on_change=lambda: None)
 
     @property
@@ -145,9 +171,14 @@ class Stack:
         """Stop everything: what takes in first, what it stands on last; also what stands still."""
         for pid in self.supervisor.pids.values():
             os.kill(pid, signal.SIGCONT)
-        servers = {name: self.services[name] for name in ("kafka", "clickhouse")}
+        servers = self.servers
         await self.supervisor.stop(*(each for name, each in self.services.items() if name not in servers))
-        await self.supervisor.stop(*servers.values())
+        await self.supervisor.stop(*(self.services[name] for name in servers))
+
+    @property
+    def servers(self) -> list[str]:
+        """What the others stand on."""
+        return [name for name in self.services if name.startswith(("kafka", "clickhouse"))]
 
     async def owned(self, stage: str) -> dict[int, int]:
         """How many partitions each worker of the stage has, by pid; none while they are being assigned."""
@@ -186,12 +217,60 @@ class Stack:
         """Run the calls stage anew, under `tests.chaos.worker`, which ends where it is told to; with a mutation."""
         await self.supervisor.stop(self.services["calls"])
         (self.injected / "armed").unlink(missing_ok=True)  # of a test that failed
-        service = self.services["calls"]
-        environ = {**service.environ, "CHAOS_FOLDER": str(self.injected), "CHAOS_MUTATION": mutation or ""}
-        self.services["calls"] = replace(
-            service, command=lambda: [sys.executable, "-m", "tests.chaos.worker"], environ=environ
-        )
+        self.inject("calls", "tests.chaos.worker", mutation)
         await self.start("calls")
+
+    def inject(self, name: str, module: str, mutation: Mutation | None = None) -> None:
+        """Run the process by a module of the tests, when it is started next."""
+        service = self.services[name]
+        environ = {**service.environ, "CHAOS_FOLDER": str(self.injected), "CHAOS_MUTATION": mutation or ""}
+        self.services[name] = replace(service, command=lambda: [sys.executable, "-m", module], environ=environ)
+
+    async def until_in_sync(self) -> None:
+        """Return once every replica of every partition is in sync."""
+
+        async def behind() -> list[str]:
+            with unavailable():
+                topics = await self.admin.describe_topics()
+            return [
+                f"{topic['topic']}/{partition['partition']}"
+                for topic in topics
+                for partition in topic["partitions"]
+                if len(partition["isr"]) < len(partition["replicas"])
+            ]
+
+        left = await until(behind, lambda left: not left, within_s=BACK_WITHIN_S)
+        assert not left, f"Kafka: replicas of {left} are not in sync after {BACK_WITHIN_S:.0f} s"
+
+    async def until_led_by_others(self, brokers: Collection[int]) -> None:
+        """Return once none of these brokers leads a partition."""
+
+        async def led() -> list[str]:
+            with unavailable():
+                topics = await self.admin.describe_topics()
+            return [topic["topic"] for topic in topics for each in topic["partitions"] if each["leader"] in brokers]
+
+        left = await until(led, lambda left: not left, within_s=BACK_WITHIN_S)
+        assert not left, f"Kafka: brokers {brokers} still lead {left} after {BACK_WITHIN_S:.0f} s"
+
+    async def make_anew(self, topic: TopicSpec) -> None:
+        """Delete a topic whose records are done with, and let the product make it again."""
+        for topics in READS.values():
+            for each in topics:
+                offsets = {} if each == topic else await self.ends(each)
+                self.settled |= {TopicPartition(each.name, partition): offset for partition, offset in offsets.items()}
+        await self.admin.delete_topics([topic.name])
+
+        async def gone() -> bool:
+            return topic.name not in await self.admin.list_topics()
+
+        assert await until(gone), f"{topic.name} is still there"
+        await create_topics(self.settings)
+
+    async def set_largest(self, topic: TopicSpec, size_bytes: int) -> None:
+        """Let the topic take records up to this size."""
+        configs = {**topic_configs(self.settings, topic), "max.message.bytes": str(size_bytes)}
+        await self.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=configs)])
 
     def _noted(self, service: Service) -> Service:
         async def ready(pid: int, alive: Alive) -> None:
@@ -249,15 +328,24 @@ def unavailable() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, fast_path: bool = True) -> AsyncIterator[Stack]:
+async def running(folder: Path, needs: Needs = PLAIN, *, fast_path: bool = True) -> AsyncIterator[Stack]:
     """Start everything in the folder; stop everything in the end."""
-    given = Settings(
+    given: dict[str, Any] = {}
+    brokers: list[Service] = []
+    if needs.brokers:
+        given["kafka_brokers"], brokers = brokers_of(folder)
+        given["kafka_replication_factor"] = len(brokers)
+    if needs.small == "blobs":
+        given["blob_url"] = (folder / "small" / "blobs").as_uri()
+    settings = Settings(
         data_dir=folder,
         gateway_produce_timeout_s=PRODUCE_TIMEOUT_S,
         features_processes=1,
         faust_fast_path=fast_path,
+        **given,
     )
-    services = services_of(given, default_ports=False)
+    services = services_of(settings, default_ports=False)
+    services = replace(services, servers=(*brokers, *services.servers))
     settings = services.settings
     beside = settings.model_copy(update={"clickhouse_database": UNDISTURBED})
     injected = folder / "injected"
@@ -265,10 +353,19 @@ async def running(folder: Path, *, fast_path: bool = True) -> AsyncIterator[Stac
     key = keys.generate()
     keys.add(settings.keys_file(), key, workspace=WORKSPACE, name="chaos")
     async with AsyncExitStack() as leaving:
+        if needs.small:
+            leaving.enter_context(small_file_system(folder / "small", SMALL_MIB[needs.small]))
+        if needs.small == "kafka":
+            (folder / "kafka").symlink_to(folder / "small")
         proxies, named = await leaving.enter_async_context(linked(services))
         stack = Stack(settings, key, named, proxies, injected)
         leaving.push_async_callback(stack.stop)
-        await stack.start("kafka", "clickhouse")
+        if needs.clock:
+            set_clock(injected, 0)
+            stack.inject("gateway", "tests.chaos.gateway")
+        if needs.calls:
+            stack.inject("calls", "tests.chaos.worker")
+        await stack.start(*stack.servers)
         await create_topics(settings)
         for each in (settings, beside):
             await asyncio.to_thread(migrate, each)

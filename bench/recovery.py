@@ -1,0 +1,122 @@
+"""How soon stages go on after one of them ends, and how fast and in how much memory a backlog is worked off."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.measurements import Measurement
+from bench.stack import Stack, running_stack
+from bench.throughput import fill
+from pipeline.storage.clickhouse import ClickHouse
+from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED, TopicSpec
+
+SOURCES: dict[str, tuple[TopicSpec, ...]] = {
+    "features": (RECEIVED,),
+    "calls": (MEASURED,),
+    "sink": (ANNOTATED, SUMMARISED),
+}
+
+TRICKLE = 100
+"""Turns at a time, ten times a second: enough that every partition has something to do when a stage ends."""
+
+ENDS = (
+    (signal.SIGKILL, "kill -9", "<= 15"),
+    (signal.SIGTERM, "a clean stop", "<= 3"),
+)
+
+
+async def measure_recovery(count: int) -> list[Measurement]:
+    """The benchmark's throughput, then a backlog of as many turns after every stage was killed, then single deaths."""
+    async with running_stack() as stack:
+        clickhouse = await asyncio.to_thread(ClickHouse, stack.settings)
+        try:
+            await fill(stack, count, seed=1)
+            plain = await _worked_off(stack, clickhouse, count)
+            for name in SOURCES:
+                os.kill(stack.supervisor.pids[name], signal.SIGKILL)
+            await stack.stop(*SOURCES)
+            await fill(stack, count, seed=2)
+            backlog = await _worked_off(stack, clickhouse, 2 * count)
+            found = [
+                _speed("all three stages", count / plain, "the benchmark"),
+                _speed(
+                    "a backlog after kill -9 of all three", count / backlog, f"{plain / backlog:.0%} of it", ">= 80 %"
+                ),
+                *(_memory(stack, name) for name in SOURCES),
+            ]
+            async with _trickle(stack):
+                found += [
+                    Measurement(
+                        name=f"{name} goes on after {what}",
+                        value=await _goes_on_after(stack, name, number),
+                        unit="s",
+                        limit=limit,
+                        how="from the signal to the next offset committed; started again by the supervisor",
+                    )
+                    for number, what, limit in ENDS
+                    for name in SOURCES
+                ]
+        finally:
+            clickhouse.close()
+    return found
+
+
+async def _worked_off(stack: Stack, clickhouse: ClickHouse, turns: int) -> float:
+    """Seconds from starting the stages until so many turns are visible."""
+    begin = time.perf_counter()
+    await stack.start(*SOURCES)
+    while await stack.count(clickhouse, "turns") < turns:
+        await asyncio.sleep(0.1)
+    return time.perf_counter() - begin
+
+
+async def _goes_on_after(stack: Stack, stage: str, number: signal.Signals) -> float:
+    """Seconds from the signal until the stage, started again, has committed more than the process that ended."""
+    pid = stack.supervisor.pids[stage]
+    begin = time.perf_counter()
+    os.kill(pid, number)
+    while stack.supervisor.pids.get(stage) == pid:
+        await asyncio.sleep(0.01)
+    left_at = await stack.committed(stage, *SOURCES[stage])
+    while await stack.committed(stage, *SOURCES[stage]) <= left_at:
+        await asyncio.sleep(0.01)
+    return time.perf_counter() - begin
+
+
+@asynccontextmanager
+async def _trickle(stack: Stack) -> AsyncIterator[None]:
+    """Turns come in, ten times a second, for as long as the block lasts."""
+
+    async def come() -> None:
+        seed = 3
+        while True:
+            await asyncio.gather(fill(stack, TRICKLE, seed=seed), asyncio.sleep(0.1))
+            seed += 1
+
+    coming = asyncio.create_task(come())
+    try:
+        yield
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+
+
+def _speed(name: str, turns_per_s: float, how: str, limit: str | None = None) -> Measurement:
+    return Measurement(name=name, value=turns_per_s, unit="turns/s", how=how, limit=limit)
+
+
+def _memory(stack: Stack, stage: str) -> Measurement:
+    status = Path(f"/proc/{stack.supervisor.pids[stage]}/status").read_text("ascii")
+    peak_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    return Measurement(
+        name=f"peak memory of {stage}",
+        value=peak_kib / 1024,
+        unit="MiB",
+        how="VmHWM once the backlog is worked off; without the processes that measure audio",
+    )

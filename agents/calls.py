@@ -62,7 +62,6 @@ class CallsStage:
         """Held by whoever changes `_calls`: a batch, the clock, or an assignment."""
 
     async def __aenter__(self) -> CallsStage:
-        self._epoch = await read_epoch(self._settings, MEASURED.name)
         await self._producer.start()
         await self._reader.start()
         return self
@@ -140,6 +139,8 @@ class CallsStage:
         missing = self._assigned - self._calls.keys()
         if missing:
             started = time.perf_counter()
+            # Anew with each assignment: that the topic was made anew shows as one, and its offsets begin again.
+            self._epoch = await read_epoch(self._settings, MEASURED.name)
             saved = await read_newest(self._reader, CALL_STATE.name, sorted(missing))
             for partition, state in saved.items():
                 calls = self._calls[partition] = Calls(self._settings.generation, self._rules, self._tone)

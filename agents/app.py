@@ -20,6 +20,8 @@ from schemas.topics import MAX_RECORD_BYTES
 SESSION_TIMEOUT_S = 10.0
 """How long a stage may be silent until its partitions go to another; the default of 60 s is that long an outage."""
 
+METADATA_MAX_AGE_MS = 10_000
+"""How long a stage may go without asking which topics and partitions there are."""
 
 LONGEST_POLL_INTERVAL_S = 24 * 60 * 60.0
 
@@ -64,6 +66,8 @@ def create_app(settings: Settings, stage: str) -> faust.App:
         broker_commit_interval=1.0,
         broker_commit_every=None,
         consumer_auto_offset_reset="earliest",
+        # A stage whose topic was missing at a rebalance has nothing to read until it asks again: by default 5 minutes.
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         consumer_max_fetch_size=4 * MAX_RECORD_BYTES,
         # Raw bytes: a decode error in Faust acknowledges the message; ours becomes a dead letter.
         key_serializer="raw",

@@ -96,3 +96,13 @@ class Later:
 
     def process_time(self) -> float:
         return time.process_time()
+
+
+async def test_topic_made_anew_is_read_from_its_beginning(setting: Setting) -> None:
+    await setting.send(10)
+    async with setting.worker() as worker:
+        assert await until(setting.all_committed)
+        await setting.make_anew()
+        await setting.send(3)
+        assert await until(setting.all_committed)
+        assert worker.stage.offsets() == [*range(10), 0, 1, 2]

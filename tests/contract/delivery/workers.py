@@ -131,6 +131,17 @@ class Setting:
     async def all_committed(self) -> bool:
         return {partition: await self.committed(partition) for partition in self.sent} == self.sent
 
+    async def make_anew(self) -> None:
+        """Delete the topic and create it again: its offsets begin at 0."""
+        await self.admin.delete_topics([self.topic.name])
+
+        async def gone() -> bool:
+            return self.topic.name not in await self.admin.list_topics()
+
+        assert await until(gone)
+        await self.admin.create_topics([NewTopic(self.topic.name, num_partitions=PARTITIONS, replication_factor=1)])
+        self.sent = dict.fromkeys(self.sent, 0)
+
     @asynccontextmanager
     async def worker(self, *, shut: bool = False, **settings: Any) -> AsyncIterator[Worker]:
         """A worker that has its partitions. shut : its stage does not get done with its first batch until opened."""

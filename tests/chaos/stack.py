@@ -198,11 +198,16 @@ class Stack:
         }
 
     async def until_alone(self, name: str) -> None:
-        """Return once this worker has every partition of its stage."""
-        stage, pid = name.partition("-")[0], self.pid(name)
-        everything = {pid: self.settings.kafka_partitions * len(READS[stage])}
-        owned = await until(lambda: self.owned(stage), lambda owned: owned == everything, within_s=BACK_WITHIN_S)
-        assert owned == everything, f"{stage}: expected partitions by pid {everything}, got {owned}"
+        """Return once this worker, whichever process it is by then, has every partition of its stage."""
+        stage = name.partition("-")[0]
+        partitions = self.settings.kafka_partitions * len(READS[stage])
+
+        async def others() -> dict[int, int]:
+            owned = await self.owned(stage)
+            return {} if owned == {self.supervisor.pids.get(name): partitions} else owned or {0: 0}
+
+        left = await until(others, lambda left: not left, within_s=BACK_WITHIN_S)
+        assert not left, f"{stage}: expected {name} alone, with {partitions} partitions, got by pid {left}"
 
     async def until_members(self, stage: str, count: int) -> None:
         """Return once so many workers have partitions of the stage."""

@@ -17,7 +17,7 @@ from typing import Any, Literal, NoReturn
 import faust
 from aiokafka import AIOKafkaProducer
 
-from agents import app, calls, delivery, worker
+from agents import app, awake, calls, delivery, worker
 from agents.calls import CallsStage
 from agents.delivery import Record, Stage
 from pipeline import log
@@ -116,6 +116,7 @@ def main() -> NoReturn:
         _put(delivery, "attach", attach_with_default_acks)
     elif mutation == "constant-version":
         _put(Position, "version", lambda *_, **__: 1)
+        _put(awake, "SUSPENDED_S", float("inf"))  # versions are for the zombie that does not notice, or not in time
     settings = Settings.from_environment()
     log.configure(settings.log_level, process="calls")
     worker.main(settings, "calls")

@@ -160,6 +160,9 @@ class Consumer(aiokafka.Consumer):
     async def _seek_back(self) -> None:
         """Go back to what is committed, or to the beginning where nothing is; read offsets too."""
         generation = self.app.consumer_generation_id
+        if not self.assignment():  # its topic was deleted
+            self._seek_first = False
+            return
         try:
             await self.perform_seek()
             # Faust leaves these where they are, behind the records that were dropped.

@@ -33,9 +33,10 @@ class Load:
     """Calls of numbered turns, some at once, each in its order; one after the other until it is told to finish.
 
     prefix : of the call ids, so that every load has calls of its own. seed : of what the turns say. least : turns that
-    are acknowledged before it finishes. length : turns of a call; ending : share of the calls that end by an event.
-    pace_s : between the turns of a call. accepted : the text of each turn as it was acknowledged last. ended : calls
-    whose end was acknowledged. requests : made, answered or not.
+    are acknowledged before it finishes. length : turns of a call; ending : share of the calls that end by an event;
+    corrected : share of the turns that come again with another text, when the call is over. pace_s : between the turns
+    of a call. accepted : the text of each turn as it was acknowledged last. ended : calls whose end was acknowledged.
+    requests : made, answered or not.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Load:
         least: int,
         length: int = 12,
         ending: float = 1 / 3,
+        corrected: float = 0.1,
         at_once: int = 12,
         pace_s: float = 0.3,
     ) -> None:
@@ -61,6 +63,7 @@ class Load:
         self._least = least
         self._length = length
         self._ending = ending
+        self._corrected = corrected
         self._at_once = at_once
         self._pace_s = pace_s
         self._numbers = count()
@@ -91,7 +94,7 @@ class Load:
             number = next(self._numbers)
             call_id = f"{self.prefix}-{number:04}"
             chance = random.Random(f"{self._seed} {number}")
-            for body in conversation(call_id, self._length, chance, ending=self._ending):
+            for body in conversation(call_id, self._length, chance, ending=self._ending, corrected=self._corrected):
                 if "type" in body:
                     await self._until_acknowledged(client, f"/v1/calls/{call_id}/events", body)
                     self.ended.add(call_id)
@@ -116,9 +119,9 @@ class Load:
             await asyncio.sleep(AGAIN_AFTER_S)
 
 
-def conversation(call_id: str, length: int, chance: random.Random, *, ending: float) -> list[Body]:
-    """A call: two people who often speak at once, and now and then are silent for long; one turn in ten has audio, one
-    in ten is corrected later; some calls end by an event.
+def conversation(call_id: str, length: int, chance: random.Random, *, ending: float, corrected: float) -> list[Body]:
+    """A call: two people who often speak at once, and now and then are silent for long; one turn in ten has audio, some
+    are corrected later; some calls end by an event.
     """
     bodies: list[Body] = []
     begin = T0
@@ -135,7 +138,7 @@ def conversation(call_id: str, length: int, chance: random.Random, *, ending: fl
             "ended_at": (begin + length) / 1000,
         }
         bodies.append(body | tone(chance.randrange(90, 250)) if chance.random() < 0.1 else body)
-    bodies += [body | {"text": f"{body['text']} corrected"} for body in bodies if chance.random() < 0.1]
+    bodies += [body | {"text": f"{body['text']} corrected"} for body in bodies if chance.random() < corrected]
     if chance.random() < ending:
         bodies.append({"type": "call_ended", "at": bodies[-1]["ended_at"], "event_id": "end"})
     return bodies

@@ -32,7 +32,7 @@ async def test_order_of_steps_matters(stack: Stack, mutation: Mutation, fault: I
 async def test_versions_matter(stack: Stack) -> None:
     """A zombie's old rows replace the new ones; a turn that was corrected meanwhile is as it was before."""
     await stack.run_calls("constant-version")
-    load = Load(stack.url, stack.key, "constant-version", SEED, least=100, ending=0.0)
+    load = Load(stack.url, stack.key, "constant-version", SEED, least=100, ending=0.0, corrected=1.0)
     broken = set((await disturbed(stack, load, calls_oversleeps=True)).broken())
     assert "different" in broken
     assert broken <= {"different", "lost"}

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 import weakref
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -182,8 +183,9 @@ class _Keeps:
         if self._left <= 0:
             self.done.set()
 
+    @abstractmethod
     async def keep(self, batch: Sequence[Record]) -> None:
-        raise NotImplementedError
+        """Return when the entries of the batch are as safe as this way makes them."""
 
 
 class _KeepsOnTopic(_Keeps):

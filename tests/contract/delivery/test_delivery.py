@@ -16,11 +16,6 @@ from tests.integration.waiting import until
 only_fast = pytest.mark.parametrize("fast_path", [FAST])
 
 
-def faust_fails(reason: str) -> pytest.MarkDecorator:
-    fails = pytest.mark.xfail(raises=AssertionError, reason=reason)
-    return pytest.mark.parametrize("fast_path", [FAST, pytest.param(False, id="stock", marks=fails)])
-
-
 # --- batches, order, commit
 
 

@@ -9,13 +9,22 @@ import socket
 
 LOOPBACK = "127.0.0.1"
 
+_proposed: set[int] = set()
+"""By this process; none is proposed twice, as several are asked for before the first is bound."""
+
 
 def free_port() -> int:
-    """A TCP port that nothing listens on at 127.0.0.1 right now, chosen by the system (its ephemeral range)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nothing listens on at 127.0.0.1 right now, chosen by the system (its ephemeral range).
+
+    Another one with each call.
+    """
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((LOOPBACK, 0))
+            port: int = probe.getsockname()[1]
+        if port not in _proposed:
+            _proposed.add(port)
+            return port
 
 
 def is_free(port: int) -> bool:

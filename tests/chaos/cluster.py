@@ -14,7 +14,7 @@ from deploy.embedded.kafka import KafkaConfig
 from deploy.embedded.kafka.broker import settings_for
 from deploy.embedded.kafka.jars import cache_folder, read_lock, verified_class_path
 from deploy.embedded.kafka.java import find_java, options_file, start_up_cache
-from deploy.embedded.ports import LOOPBACK, free_port
+from deploy.embedded.ports import LOOPBACK
 from deploy.supervisor import Alive, Service
 
 BROKERS = 3
@@ -22,13 +22,7 @@ BROKERS = 3
 
 def brokers_of(folder: Path) -> tuple[str, list[Service]]:
     """Where clients begin (host:port,…), and the brokers, which stand on each other: start them together."""
-    ports: set[int] = set()
-    while len(ports) < 2 * BROKERS:
-        ports.add(free_port())
-    configs = [
-        KafkaConfig(data, port=ports.pop(), controller_port=ports.pop(), log_file=data / "kafka.log")
-        for data in (folder / f"kafka-{number}" for number in range(1, BROKERS + 1))
-    ]
+    configs = [KafkaConfig.in_folder(folder / f"kafka-{number}") for number in range(1, BROKERS + 1)]
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     services = [
         Service(

@@ -16,6 +16,11 @@ def test_free_port_can_be_bound() -> None:
         pass
 
 
+def test_no_free_port_twice() -> None:
+    """Of a thousand that the system chooses, some are the same: it knows of none that is not bound yet."""
+    assert len({free_port() for _ in range(1000)}) == 1000
+
+
 def test_port_with_a_listener_is_not_free() -> None:
     with listening() as server:
         assert not is_free(server.getsockname()[1])

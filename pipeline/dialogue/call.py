@@ -84,6 +84,11 @@ def received_ms(record: Measured) -> int:
     return source(record).received_at // 1000
 
 
+def closed_at(latest_ms: int, *, ended: bool) -> int:
+    """Epoch ms at which a call closes whose latest record was received then; ended : whether `call_ended` is in it."""
+    return latest_ms + (ENDED_MS if ended else IDLE_MS)
+
+
 @dataclass
 class Call:
     """One call's records and the annotation of the set, kept up to date by `annotate`.
@@ -184,7 +189,7 @@ class Call:
 
     def closed_at(self) -> int:
         """Epoch ms at which the call closes, unless a further record is received: a function of the set alone."""
-        return self._received_ms + (ENDED_MS if self._ended_by else IDLE_MS)
+        return closed_at(self._received_ms, ended=bool(self._ended_by))
 
     def _hear(self, turn_id: str, spoken: tuple[Utterance, ...]) -> None:
         """Take what a turn says: what of it is no speech, or another's, counts for nothing."""

@@ -9,9 +9,6 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-from msgspec import Struct
-
 from pipeline.dialogue.baseline import score
 from pipeline.dialogue.call import (
     KEPT_MS,
@@ -25,62 +22,30 @@ from pipeline.dialogue.call import (
     summary,
 )
 from pipeline.dialogue.rules import Rules
+from pipeline.dialogue.stored import (
+    MARK_KEY,
+    NOWHERE,
+    SavedCall,
+    StoredGone,
+    StoredMark,
+    gone_key,
+    head_key,
+    saved_state,
+    state_key,
+    stored,
+    stored_call,
+)
 from pipeline.dialogue.tone import NO_TONE, Tone
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
-from schemas.codec import decode, encode
+from schemas.codec import encode
 from schemas.errors import Refused
-from schemas.identity import KEY_SEPARATOR, Position, record_key, revision
+from schemas.identity import KEY_SEPARATOR, Position, record_key
 from schemas.instants import to_iso
 from schemas.measured import MeasuredTurn
 from schemas.records import Measured, source
 
 GONE_KEPT_MS = 35 * 24 * 60 * 60 * 1000
 """How long it is remembered that a call was there: as long as its records can be read from the topics."""
-
-
-NOWHERE = Position(0, -1)
-
-
-class StoredRecord(Struct, frozen=True, kw_only=True, tag_field="state", tag="record"):
-    """A record of a call, as the calls stage remembers it."""
-
-    opened_at: int
-    epoch: int
-    offset: int
-    record: Measured
-
-
-class StoredCall(Struct, frozen=True, kw_only=True, tag_field="state", tag="call"):
-    """A call as such, while its records are kept. rules : by which its rows were made."""
-
-    workspace: str
-    call_id: str
-    opened_at: int
-    closed: bool = False
-    rules: str = ""
-
-
-class StoredGone(Struct, frozen=True, kw_only=True, tag_field="state", tag="gone"):
-    """That there was a call. gone_at : epoch ms at which its records were forgotten."""
-
-    workspace: str
-    call_id: str
-    gone_at: int
-
-
-class StoredMark(Struct, frozen=True, kw_only=True, tag_field="state", tag="mark"):
-    """How far outputs may have been sent: the last record of the newest batch."""
-
-    epoch: int
-    offset: int
-
-
-MARK_KEY = b"mark"
-"""Of the partition's one StoredMark; the keys of calls have a separator in them."""
-
-_DECODER: msgspec.json.Decoder[StoredRecord | StoredCall | StoredGone | StoredMark] = msgspec.json.Decoder(
-    StoredRecord | StoredCall | StoredGone | StoredMark
-)
 
 
 @dataclass(frozen=True)
@@ -117,6 +82,8 @@ class Calls:
         self._rules = rules
         self._tone = tone
         self._calls: dict[bytes, Call] = {}
+        self._saved: dict[bytes, SavedCall] = {}
+        """Of an earlier process, and not asked for yet: the other calls."""
         self._due: list[tuple[int, bytes]] = []
         """A heap of when to look at a call again: the entry that says its `due`, and few that are out of date."""
         self._gone: dict[bytes, int] = {}
@@ -131,55 +98,26 @@ class Calls:
 
     def __len__(self) -> int:
         """Calls in memory, open ones and closed ones still kept."""
-        return len(self._calls)
+        return len(self._calls) + len(self._saved)
 
     @property
     def open(self) -> int:
         """Those that are not closed."""
-        return sum(not call.closed for call in self._calls.values())
+        return sum(not call.closed for calls in (self._calls, self._saved) for call in calls.values())
 
-    def restore(self, saved: Iterable[tuple[bytes, bytes]]) -> None:
+    def restore(self, values: Iterable[tuple[bytes, bytes]]) -> None:
         """Take back the state as it was saved: the newest value of each key, in any order.
 
-        Raises Refused when a value is not what this version saves.
+        Raises Refused when it is not what this version saves; so do `apply` and `advance`, for a call's records.
         """
-        records: list[tuple[bytes, StoredRecord]] = []
-        for state_key, value in saved:
-            stored = decode(_DECODER, value)
-            if isinstance(stored, StoredRecord):
-                records.append((state_key, stored))
-                continue
-            if isinstance(stored, StoredMark):
-                self._sent_to = Position(stored.epoch, stored.offset)
-                continue
-            key = record_key(stored.workspace, stored.call_id)
-            if isinstance(stored, StoredGone):
-                self._remember(key, stored.gone_at)
-            else:
-                restored = self._calls[key] = Call(
-                    stored.workspace, stored.call_id, stored.opened_at, self._rules, self._tone, closed=stored.closed
-                )
-                restored.has_rows_of_other_rules = stored.rules != self._rules.version
-        newest: dict[tuple[bytes, RecordId], bytes] = {}
-        for state_key, stored in records:
-            origin = source(stored.record)
-            key = record_key(origin.workspace, origin.call_id)
-            call = self._calls.get(key)
-            if call is None or call.opened_at != stored.opened_at:  # a crash while its call was being forgotten
-                self._litter.append(state_key)
-                continue
-            self.watermark_ms = max(self.watermark_ms, received_ms(stored.record))
-            place = key, record_id(stored.record)
-            if call.add(stored.record, Position(stored.epoch, stored.offset)):
-                superseded, newest[place] = newest.get(place), state_key
-            else:
-                superseded = state_key
-            if superseded is not None:  # a crash before it was deleted, or a process that did not know of the newer one
-                self._litter.append(superseded)
-        for key in [key for key, call in self._calls.items() if not call.records]:
-            # A crash between the saving of a call and of its first record: both come again.
-            del self._calls[key]
-        for key, call in self._calls.items():
+        saved = saved_state(values)
+        self._saved = saved.calls
+        self._litter = saved.litter
+        self._sent_to = saved.mark
+        for key, gone_at in saved.gone.items():
+            self._remember(key, gone_at)
+        for key, call in self._saved.items():
+            self.watermark_ms = max(self.watermark_ms, call.received_ms)
             self._schedule(key, call)
 
     def apply(self, batch: Sequence[tuple[Position, Measured]]) -> Changes:
@@ -201,6 +139,7 @@ class Calls:
             origin = source(record)
             key = record_key(origin.workspace, origin.call_id)
             self.watermark_ms = max(self.watermark_ms, received_ms(record))
+            self._wake(key)
             try:
                 call = self._call_of(key, record, touched, changes)
             except Refused as error:
@@ -217,10 +156,10 @@ class Calls:
                     # Saved before the record: after a crash in between, the call closes once more. The other way round
                     # it would be taken for closed with the record in it, and the closed summary would never come.
                     call.closed = False
-                    changes.state.append((_head_key(key), _stored_call(call)))
-                changes.state.append((_state_key(key, record), _stored(call, record, position)))
+                    changes.state.append((head_key(key), stored_call(call)))
+                changes.state.append((state_key(key, record), stored(call, record, position)))
                 if known is not None:
-                    changes.state.append((_state_key(key, known[0]), None))
+                    changes.state.append((state_key(key, known[0]), None))
         score(self._calls[key].baselines for key in touched)
         for key, new in touched.items():
             self._annotate(key, new, changes)
@@ -234,21 +173,23 @@ class Calls:
         changes = self._changes()
         while self._due and self._due[0][0] <= now_ms:
             due, key = heapq.heappop(self._due)
-            call = self._calls.get(key)
+            call: Call | SavedCall | None = self._calls.get(key) or self._saved.get(key)
             if call is None or call.due != due:
                 continue
             call.due = None
-            if _next_moment(call) <= now_ms:
-                if call.closed:
-                    self._forget(key, call, changes)
-                    continue
-                self._close(key, call, changes)
-            self._schedule(key, call)
+            if _next_moment(call) > now_ms:
+                self._schedule(key, call)
+            elif call.closed:
+                self._forget(key, call, changes)
+            else:
+                self._wake(key)
+                self._close(key, self._calls[key], changes)
+                self._schedule(key, self._calls[key])
         while self._gone_due and self._gone_due[0][0] <= now_ms:
             due, key = heapq.heappop(self._gone_due)
             if self._gone.get(key) == due - GONE_KEPT_MS:
                 del self._gone[key]
-                changes.state.append((_gone_key(key), None))
+                changes.state.append((gone_key(key), None))
         return changes
 
     def _changes(self) -> Changes:
@@ -256,8 +197,19 @@ class Calls:
         self._litter.clear()
         return changes
 
+    def _wake(self, key: bytes) -> None:
+        """Take in the records of a call that was saved by an earlier process. Raises Refused when it can't."""
+        saved = self._saved.get(key)
+        if saved is not None:
+            self._calls[key] = saved.awake(self._rules, self._tone)
+            del self._saved[key]
+
     def _call_of(self, key: bytes, record: Measured, touched: dict[bytes, set[RecordId]], changes: Changes) -> Call:
         origin = source(record)
+        kind, identity = record_id(record)
+        for name, value in (("workspace", origin.workspace), ("call_id", origin.call_id), (f"{kind}_id", identity)):
+            if KEY_SEPARATOR in value:
+                raise Refused(f"{name}: {value!r} has a control character; the gateway takes none", field=name)
         call = self._calls.get(key)
         if call is not None and received_ms(record) >= call.closed_at() + KEPT_MS:
             # A backlog holds both: the end of a call, and more than a day later the next of the same id.
@@ -271,7 +223,7 @@ class Calls:
         began = record.turn.started_at if isinstance(record, MeasuredTurn) else record.at
         if gone_at is not None and began <= gone_at:
             raise Refused(
-                f"call {origin.call_id!r} was closed and forgotten; a {record_id(record)[0]} of {to_iso(began)} "
+                f"call {origin.call_id!r} was closed and forgotten; a {kind} of {to_iso(began)} "
                 f"belongs to it: reprocess its topics to take it in",
                 reason="call_expired",
             )
@@ -279,7 +231,7 @@ class Calls:
             call = self._calls[key] = Call(
                 origin.workspace, origin.call_id, received_ms(record), self._rules, self._tone
             )
-            changes.state.append((_head_key(key), _stored_call(call)))
+            changes.state.append((head_key(key), stored_call(call)))
         if not call.takes(record):
             raise Refused(
                 f"call {origin.call_id!r} has {MAX_PARTICIPANTS} participants already; is participant an id of the "
@@ -304,10 +256,10 @@ class Calls:
         changes.summaries.append((key, summary(call, after, self._generation)))
         if call.has_rows_of_other_rules:
             call.has_rows_of_other_rules = False
-            changes.state.append((_head_key(key), _stored_call(call)))
+            changes.state.append((head_key(key), stored_call(call)))
         self._schedule(key, call)
 
-    def _schedule(self, key: bytes, call: Call) -> None:
+    def _schedule(self, key: bytes, call: Call | SavedCall) -> None:
         """See to it that `advance` looks at the call in time; one entry serves however often the moment is put off."""
         moment = _next_moment(call)
         if call.due is None or moment < call.due:
@@ -320,58 +272,29 @@ class Calls:
             self._annotate(key, set(), changes)
         call.closed = True
         changes.summaries.append((key, summary(call, call.annotation or call.annotate(), self._generation)))
-        changes.state.append((_head_key(key), _stored_call(call)))
+        changes.state.append((head_key(key), stored_call(call)))
 
-    def _forget(self, key: bytes, call: Call, changes: Changes) -> None:
+    def _forget(self, key: bytes, call: Call | SavedCall, changes: Changes) -> None:
         """Drop the records of a call that was kept long enough, and remember that it was there.
 
         In this order: a crash in between leaves a call that is forgotten once more, or records that belong to no call.
         """
-        del self._calls[key]
         gone_at = call.closed_at() + KEPT_MS
         self._remember(key, gone_at)
         gone = StoredGone(workspace=call.workspace, call_id=call.call_id, gone_at=gone_at)
-        changes.state.append((_gone_key(key), encode(gone)))
-        changes.state.append((_head_key(key), None))
-        changes.state.extend((_state_key(key, record), None) for record, _ in call.records.values())
+        changes.state.append((gone_key(key), encode(gone)))
+        changes.state.append((head_key(key), None))
+        if isinstance(call, SavedCall):
+            del self._saved[key]
+            changes.state.extend((record.state_key, None) for record in call.records.values())
+        else:
+            del self._calls[key]
+            changes.state.extend((state_key(key, record), None) for record, _ in call.records.values())
 
     def _remember(self, key: bytes, gone_at: int) -> None:
         self._gone[key] = gone_at
         heapq.heappush(self._gone_due, (gone_at + GONE_KEPT_MS, key))
 
 
-def _next_moment(call: Call) -> int:
+def _next_moment(call: Call | SavedCall) -> int:
     return call.closed_at() + (KEPT_MS if call.closed else 0)
-
-
-def _head_key(key: bytes) -> bytes:
-    return key + KEY_SEPARATOR.encode()
-
-
-def _gone_key(key: bytes) -> bytes:
-    return _head_key(key) + b"gone"
-
-
-def _state_key(key: bytes, record: Measured) -> bytes:
-    """Of this revision: under one key for all of them, a process that lost the partition without noticing, and writes
-    what it had begun, would replace a newer revision that it does not know of.
-    """
-    kind, identity = record_id(record)
-    received_at, content_hash = revision(source(record))
-    return _head_key(key) + KEY_SEPARATOR.join((kind, identity, str(received_at), content_hash)).encode()
-
-
-def _stored(call: Call, record: Measured, position: Position) -> bytes:
-    return encode(StoredRecord(opened_at=call.opened_at, epoch=position.epoch, offset=position.offset, record=record))
-
-
-def _stored_call(call: Call) -> bytes:
-    return encode(
-        StoredCall(
-            workspace=call.workspace,
-            call_id=call.call_id,
-            opened_at=call.opened_at,
-            closed=call.closed,
-            rules=call.rules.version,
-        )
-    )

@@ -21,7 +21,7 @@ from agents import app, awake, calls, delivery, worker
 from agents.calls import CallsStage
 from agents.delivery import Record, Stage
 from pipeline import log
-from pipeline.dialogue.calls import MARK_KEY
+from pipeline.dialogue.stored import MARK_KEY
 from pipeline.kafka.send import Outgoing
 from pipeline.kafka.send import send_all as product_send_all
 from pipeline.settings import Settings
@@ -116,7 +116,7 @@ def main() -> NoReturn:
 
     _put(app, "SESSION_TIMEOUT_S", SESSION_TIMEOUT_S)
     _put(calls, "send_all", send_all)
-    _put(worker, "CallsStage", Dying)
+    _put(calls, "CallsStage", Dying)
     _put(worker, "create_app", create_app)
     if mutation == "default-acks":
         _put(delivery, "attach", attach_with_default_acks)

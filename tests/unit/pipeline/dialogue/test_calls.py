@@ -30,7 +30,8 @@ from pipeline.dialogue.call import (
     record_id,
     summary,
 )
-from pipeline.dialogue.calls import GONE_KEPT_MS, MARK_KEY, Calls, Changes
+from pipeline.dialogue.calls import GONE_KEPT_MS, Calls, Changes
+from pipeline.dialogue.stored import MARK_KEY
 from pipeline.dialogue.tone import NO_TONE
 from pipeline.rules import VERSION, rules
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
@@ -777,6 +778,48 @@ def test_refused_record_leaves_its_neighbours_alone() -> None:
 def test_state_that_this_version_does_not_know_is_refused() -> None:
     with pytest.raises(Refused):
         Calls(GENERATION, PLAIN).restore([(b"k", b'{"state":"session"}')])
+
+
+def test_record_that_this_version_does_not_know_is_no_fault_of_the_next() -> None:
+    """It ends the process; the record that comes is no dead letter."""
+    partition = started(turn(0, 1_000, "t1"), turn(2_000, 3_000, "t2", call_id="call-2"))
+    (state_key,) = [key for key, value in partition.state.items() if b"t1" in value]
+    partition.state[state_key] = partition.state[state_key].replace(b'"turn"', b'"said"')
+    partition.restart()
+    partition.log.append((Position(EPOCH, 2), turn(4_000, 5_000, "t3")))
+    with pytest.raises(Refused):
+        partition.apply(1)
+    with pytest.raises(Refused):
+        partition.calls.advance(T0 + HOUR)
+
+
+def test_forgetting_a_call_reads_none_of_its_records() -> None:
+    partition = started(turn(0, 1_000, "t1"))
+    partition.advance(T0 + HOUR)
+    (state_key,) = [key for key, value in partition.state.items() if b"t1" in value]
+    partition.state[state_key] = partition.state[state_key].replace(b'"turn"', b'"said"')
+    partition.restart()
+    partition.advance(T0 + 2 * DAY)
+    assert len(partition.calls) == 0
+    assert [key.split(b"\x1f")[2:] for key in partition.kept] == [[b"gone"]]
+
+
+@pytest.mark.parametrize(
+    ("field", "record"),
+    [
+        ("call_id", turn(call_id="a\x1fb")),
+        ("turn_id", turn(turn_id="a\x1fb")),
+        ("event_id", received_event(0, event_id="a\x1fb")),
+    ],
+)
+def test_id_with_the_separator_of_keys_is_refused(field: str, record: Measured) -> None:
+    """Only a record that no gateway wrote has one; saved, it would be taken for another call's."""
+    partition = Partition([record, turn()])
+    partition.apply(2)
+    ((index, error),) = partition.refused
+    assert (index, error.field) == (0, field)
+    partition.restart()
+    assert len(partition.calls) == 1
 
 
 def test_restored_calls_know_the_stream_time() -> None:

@@ -30,7 +30,7 @@ from schemas.codec import decode, encode
 from schemas.errors import Refused
 from schemas.identity import Position
 from schemas.records import MEASURED_DECODER, Measured, source
-from schemas.topics import ANNOTATED, CALL_STATE, MEASURED, SUMMARISED
+from schemas.topics import ANNOTATED, CALL_STATE, MEASURED, SOURCES, SUMMARISED
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class CallsStage:
     """Reassembles calls. Its state is in `calls.state`, in the partition of the input, and in memory."""
 
     name = "calls"
-    sources = (MEASURED,)
+    sources = SOURCES[name]
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -9,20 +9,20 @@ import structlog
 
 from agents.dead_letters import DeadLetters, RefusedRecord
 from agents.delivery import Record, check_received_at, until_available
+from agents.measuring import measure
 from agents.memory import Memory
 from agents.pool import Crashed, Pool, TimedOut
 from pipeline.kafka.client import producer
 from pipeline.kafka.send import Outgoing, send_all
-from pipeline.measure import measure, not_measured
+from pipeline.not_measured import not_measured
 from pipeline.settings import Settings
 from pipeline.storage.blobs import Blobs
 from schemas.codec import decode, encode
 from schemas.errors import Refused
 from schemas.event import ReceivedEvent
-from schemas.features import F0Estimator
 from schemas.measured import MeasuredTurn
 from schemas.records import RECEIVED_DECODER, Measured
-from schemas.topics import MEASURED, RECEIVED
+from schemas.topics import MEASURED, SOURCES
 from schemas.turn import ReceivedTurn
 
 log = structlog.get_logger()
@@ -38,7 +38,7 @@ class FeaturesStage:
     """Measures turns; call events pass through, so that a call's records keep their order."""
 
     name = "features"
-    sources = (RECEIVED,)
+    sources = SOURCES[name]
 
     def __init__(self, settings: Settings) -> None:
         self._longest_s = settings.audio_seconds
@@ -48,7 +48,7 @@ class FeaturesStage:
         self._dead_letters = DeadLetters(settings, self.name)
         self._places = asyncio.Semaphore(settings.features_processes * AUDIO_IN_FLIGHT)
         self._memory = Memory(AUDIO_BYTES)
-        self._pool = Pool(_measure, settings.features_processes, timeout_s=settings.features_timeout_s)
+        self._pool = Pool(measure, settings.features_processes, timeout_s=settings.features_timeout_s)
 
     async def __aenter__(self) -> FeaturesStage:
         await self._producer.start()
@@ -94,13 +94,3 @@ class FeaturesStage:
             except TimedOut:
                 log.warning("measuring_timed_out", call_id=turn.call_id, turn_id=turn.turn_id)
                 return not_measured(turn, "timed_out")
-
-
-def _measure(turn: ReceivedTurn, data: bytes, *, longest_s: float, estimator: F0Estimator) -> MeasuredTurn:
-    """`measure`, in a process of the pool."""
-    try:
-        return measure(turn, data, longest_s=longest_s, estimator=estimator)
-    except Exception:
-        # A bug of ours, but audio never costs the turn; what fails around the measuring is not caught here.
-        log.exception("measuring_failed", call_id=turn.call_id, turn_id=turn.turn_id)
-        return not_measured(turn, "measuring_failed")

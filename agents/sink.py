@@ -21,14 +21,14 @@ from schemas.annotated import AnnotatedTurn
 from schemas.codec import decode, encode_line
 from schemas.errors import Refused
 from schemas.records import ANNOTATED_DECODER, SUMMARY_DECODER
-from schemas.topics import ANNOTATED, SUMMARISED
+from schemas.topics import SOURCES, SUMMARISED
 
 
 class SinkStage:
     """Writes rows. A batch that is written twice changes nothing: rows have identities and versions."""
 
     name = "sink"
-    sources = (ANNOTATED, SUMMARISED)
+    sources = SOURCES[name]
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -12,30 +12,30 @@ from aiokafka.errors import KafkaError
 from prometheus_client import start_http_server
 
 from agents.app import create_app
-from agents.calls import ADVANCE_EVERY_S, CallsStage
 from agents.delivery import progress, run
-from agents.features import FeaturesStage
-from agents.sink import SinkStage
 from pipeline.process import collect_seldom
 from pipeline.settings import Settings
 from schemas.errors import Misconfigured, Unavailable
-from schemas.topics import TopicSpec
 
 StageName = Literal["features", "calls", "sink"]
 
-SOURCES: dict[str, tuple[TopicSpec, ...]] = {
-    stage.name: stage.sources for stage in (FeaturesStage, CallsStage, SinkStage)
-}
-"""The topics that each stage consumes."""
-
 
 async def run_stage(settings: Settings, name: StageName) -> int:
-    """Run the stage until it is told to stop (0) or fails (another status)."""
+    """Run the stage until it is told to stop (0) or fails (another status).
+
+    Each process imports its own stage only: what the features stage needs takes the others a second at every start.
+    """
     app = create_app(settings, name)
     if name == "features":
+        from agents.features import FeaturesStage  # noqa: PLC0415
+
         return await run(app, FeaturesStage(settings), settings)
     if name == "sink":
+        from agents.sink import SinkStage  # noqa: PLC0415
+
         return await run(app, SinkStage(settings), settings)
+    from agents.calls import ADVANCE_EVERY_S, CallsStage  # noqa: PLC0415
+
     stage = CallsStage(settings)
 
     @app.timer(ADVANCE_EVERY_S)  # type: ignore[untyped-decorator]

@@ -20,6 +20,7 @@ from deploy.plain import plain
 from pipeline.settings import Settings
 from schemas.errors import Refused
 from schemas.instants import to_iso, to_ms
+from schemas.topics import SOURCES
 
 if TYPE_CHECKING:
     from deploy.dead_letters import Filter, Handled, Letter, LetterId
@@ -243,7 +244,6 @@ async def _handled(ids: Collection[LetterId], what: Handled) -> int:
 
 async def _resumed(stage: StageName, *, to_end: bool) -> int:
     from agents.app import group_id  # noqa: PLC0415
-    from agents.worker import SOURCES  # noqa: PLC0415
     from deploy.dead_letters import connected, resume  # noqa: PLC0415
 
     settings = _settings()

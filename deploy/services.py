@@ -23,6 +23,7 @@ from deploy.supervisor import Alive, Service
 from pipeline.kafka.client import admin
 from pipeline.settings import PREFIX, Settings
 from schemas.errors import Unavailable
+from schemas.topics import SOURCES
 
 KAFKA_PORT = 9092
 CLICKHOUSE_PORT = 8123
@@ -31,7 +32,6 @@ GATEWAY_READY_S = 30.0
 DRAIN_S = 1.0
 """Who presses Ctrl-C waits for it all to stop."""
 STOPPED_AFTER_S = 1.5
-STAGES = ("features", "calls", "sink")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def services_of(settings: Settings, *, default_ports: bool = True) -> Services:
             environ=environ,
             stop_s=settings.gateway_drain_s + STOPPED_AFTER_S,
         ),
-        stages=tuple(_stage(settings, name, logs / f"{name}.log", environ) for name in STAGES),
+        stages=tuple(_stage(settings, name, logs / f"{name}.log", environ) for name in SOURCES),
     )
 
 

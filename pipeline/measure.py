@@ -16,9 +16,10 @@ from pipeline.dsp.contour import contour
 from pipeline.dsp.features import features
 from pipeline.dsp.frames import analysis_rate
 from pipeline.dsp.tracks import Tracks, measure_tracks
+from pipeline.not_measured import not_measured
 from pipeline.version import VERSION
 from schemas.features import F0Estimator, Features
-from schemas.measured import MeasuredTurn, NotMeasuredReason, SpeechSegment
+from schemas.measured import MeasuredTurn, SpeechSegment
 from schemas.turn import ReceivedTurn
 
 LENGTH_DIFFERS_MS = 200
@@ -37,11 +38,6 @@ class Measurement(NamedTuple):
     features: Features
     segments: list[SpeechSegment]
     tracks: Tracks
-
-
-def not_measured(turn: ReceivedTurn, reason: NotMeasuredReason) -> MeasuredTurn:
-    """The turn without acoustics, and why."""
-    return MeasuredTurn(turn=turn, not_measured_reason=reason, features_version=VERSION)
 
 
 def measure(

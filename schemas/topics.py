@@ -65,6 +65,13 @@ EPOCHS = TopicSpec(
     cleanup="compact",
 )
 
+SOURCES: dict[str, tuple[TopicSpec, ...]] = {
+    "features": (RECEIVED,),
+    "calls": (MEASURED,),
+    "sink": (ANNOTATED, SUMMARISED),
+}
+"""What each stage consumes, in the order of the data: what one has committed, the next has to read."""
+
 TOPICS: tuple[TopicSpec, ...] = (
     RECEIVED,
     MEASURED,

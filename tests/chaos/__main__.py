@@ -25,7 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline import log
-from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED
+from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SOURCES, SUMMARISED
 from tests.chaos.checks import Report
 from tests.chaos.faults import (
     Anew,
@@ -47,14 +47,14 @@ from tests.chaos.faults import (
 from tests.chaos.links import Link
 from tests.chaos.load import Load
 from tests.chaos.runs import Strike, disturbed
-from tests.chaos.stack import READS, running
+from tests.chaos.stack import running
 from tests.chaos.worker import Step
 
 RESULTS = Path(".chaos/results.jsonl")
 TURNS = 2_000
 """At 35 turns a second some 60 s."""
 
-PROCESSES = ("gateway", *READS, "clickhouse", "kafka")
+PROCESSES = ("gateway", *SOURCES, "clickhouse", "kafka")
 SERVERS = ("gateway", "clickhouse", "kafka")
 
 FaustPath = Literal["fast", "stock"]
@@ -65,10 +65,10 @@ KINDS: list[Callable[[random.Random], Fault]] = [
     *(lambda _, each=each: End(each, signal.SIGTERM) for each in PROCESSES),
     *(lambda _, each=each: Inject(each) for each in get_args(Step)),
     lambda _: Inject("marks", "raise"),
-    *(lambda _, each=each: Zombie(each) for each in READS),
+    *(lambda _, each=each: Zombie(each) for each in SOURCES),
     *(lambda _, each=each: Zombie("calls", each) for each in ("marks", "outputs")),
     *(lambda chance, each=each: Freeze(each, chance.uniform(3, 12)) for each in SERVERS),
-    *(lambda _, each=each: Scale(each) for each in READS),
+    *(lambda _, each=each: Scale(each) for each in SOURCES),
     *(
         lambda chance, link=link, trouble=trouble: Disturb(link, trouble, chance.uniform(1, 12))
         for link in get_args(Link)

@@ -18,10 +18,10 @@ from schemas.codec import decode
 from schemas.dead_letter import DeadLetter
 from schemas.errors import Refused
 from schemas.records import ANNOTATED_DECODER, MEASURED_DECODER, RECEIVED_DECODER, SUMMARY_DECODER, source
-from schemas.topics import ANNOTATED, DEAD_LETTERS, MEASURED, RECEIVED, SUMMARISED
+from schemas.topics import ANNOTATED, DEAD_LETTERS, MEASURED, RECEIVED, SOURCES, SUMMARISED
 from schemas.turn import ReceivedTurn
 from tests.chaos.load import Load
-from tests.chaos.stack import READS, Stack
+from tests.chaos.stack import Stack
 from tests.chaos.undisturbed import compute, records
 from tests.integration.waiting import until
 
@@ -92,7 +92,7 @@ async def report(stack: Stack, load: Load, *, letters_since: int, poison: Collec
             if count > 1
         ],
         different=[line for view in VIEWS for line in _different(view, found[view], expected[view])],
-        committed_early=[line for stage in READS for line in await committed_early(stack, stage, load.prefix)],
+        committed_early=[line for stage in SOURCES for line in await committed_early(stack, stage, load.prefix)],
         dead_letters=await _dead_letters(stack, letters_since, poison),
     )
 
@@ -102,7 +102,7 @@ async def committed_early(stack: Stack, stage: str, prefix: str) -> list[str]:
     committed = await stack.committed(stage)
     made = await {"features": _measured, "calls": _annotated, "sink": _stored}[stage](stack, prefix)
     early = []
-    for topic in READS[stage]:
+    for topic in SOURCES[stage]:
         async for record in records(stack, topic, prefix):
             place = TopicPartition(topic.name, record.partition)
             if not stack.settled.get(place, 0) <= record.offset < committed[place]:

@@ -36,7 +36,7 @@ from pipeline.settings import Settings
 from pipeline.storage.clickhouse import ClickHouse
 from pipeline.storage.migrate import migrate
 from schemas.errors import Unavailable
-from schemas.topics import ANNOTATED, DEAD_LETTERS, MEASURED, RECEIVED, SUMMARISED, TopicSpec
+from schemas.topics import DEAD_LETTERS, SOURCES, TopicSpec
 from tests.chaos.cluster import brokers_of
 from tests.chaos.gateway import set_clock
 from tests.chaos.links import Link, linked
@@ -54,13 +54,6 @@ BACK_WITHIN_S = 60.0
 """After a kill -9 the group waits 10 s for the member that is gone; the rest is for a busy machine."""
 
 DRAINED_WITHIN_S = 90.0
-
-READS: dict[str, tuple[TopicSpec, ...]] = {
-    "features": (RECEIVED,),
-    "calls": (MEASURED,),
-    "sink": (ANNOTATED, SUMMARISED),
-}
-"""In the order of the data: what one has committed, the next has to read."""
 
 SMALL_MIB = {"blobs": 8, "kafka": 256}
 
@@ -200,7 +193,7 @@ class Stack:
     async def until_alone(self, name: str) -> None:
         """Return once this worker, whichever process it is by then, has every partition of its stage."""
         stage = name.partition("-")[0]
-        partitions = self.settings.kafka_partitions * len(READS[stage])
+        partitions = self.settings.kafka_partitions * len(SOURCES[stage])
 
         async def others() -> dict[int, int]:
             owned = await self.owned(stage)
@@ -260,7 +253,7 @@ class Stack:
 
     async def make_anew(self, topic: TopicSpec) -> None:
         """Delete a topic whose records are done with, and let the product make it again."""
-        for topics in READS.values():
+        for topics in SOURCES.values():
             for each in topics:
                 offsets = {} if each == topic else await self.ends(each)
                 self.settled |= {TopicPartition(each.name, partition): offset for partition, offset in offsets.items()}
@@ -290,7 +283,7 @@ class Stack:
         """The next offset of each partition that the stage would read after a restart."""
         places = [
             TopicPartition(topic.name, partition)
-            for topic in READS[stage]
+            for topic in SOURCES[stage]
             for partition in range(self.settings.kafka_partitions)
         ]
         with unavailable():
@@ -317,7 +310,7 @@ class Stack:
 
     async def drain(self) -> None:
         """Return once every record has gone all the way."""
-        for stage in READS:
+        for stage in SOURCES:
             left = await until(lambda stage=stage: self.lag(stage), lambda lag: lag == 0, within_s=DRAINED_WITHIN_S)  # type: ignore[misc]
             log = self.services[stage].log_file
             assert left == 0, f"{stage}: {left} records not committed after {DRAINED_WITHIN_S:.0f} s; its log is {log}"
@@ -374,7 +367,7 @@ async def running(folder: Path, needs: Needs = PLAIN, *, fast_path: bool = True)
         await create_topics(settings)
         for each in (settings, beside):
             await asyncio.to_thread(migrate, each)
-        await stack.start("gateway", *READS)
+        await stack.start("gateway", *SOURCES)
         stack.clickhouse, stack.undisturbed = [await asyncio.to_thread(ClickHouse, each) for each in (settings, beside)]
         leaving.callback(stack.clickhouse.close)
         leaving.callback(stack.undisturbed.close)

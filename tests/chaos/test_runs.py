@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import signal
 
+from schemas.topics import SOURCES
 from tests.chaos.faults import Disturb, End, Fault, Inject, Poison, Reject, Scale, Together
 from tests.chaos.load import Load
 from tests.chaos.runs import Strike, disturbed
-from tests.chaos.stack import READS, Stack
+from tests.chaos.stack import Stack
 
 SEED = 1
 
@@ -20,7 +21,7 @@ SHAKEN: list[Fault] = [
     Together([Inject("marks", "raise"), Disturb("gateway-kafka", "cut", 1.0), Disturb("sink-clickhouse", "slow", 1.0)]),
     Disturb("calls-kafka", "reset", 1.0),
     End("kafka"),
-    Together([End(name, signal.SIGTERM) for name in READS]),
+    Together([End(name, signal.SIGTERM) for name in SOURCES]),
 ]
 """What ends by its session is waited for together: 6 s for the calls stage here, 10 s for the others."""
 

@@ -14,7 +14,8 @@ from pipeline.dialogue.call import ENDED_MS, received_ms
 from pipeline.dialogue.calls import Calls
 from pipeline.dialogue.tone import tone
 from pipeline.kafka.partition import read_to_end
-from pipeline.measure import measure, not_measured
+from pipeline.measure import measure
+from pipeline.not_measured import not_measured
 from pipeline.rules import read_vocabularies, rules
 from pipeline.storage.blobs import Blobs
 from pipeline.storage.rows import call_row, event_row, turn_row

@@ -27,7 +27,7 @@ from pipeline.settings import Settings
 from pipeline.storage.clickhouse import ClickHouse
 from pipeline.storage.migrate import migrate
 from schemas.dead_letter import DeadLetter
-from schemas.topics import ANNOTATED, DEAD_LETTERS, MEASURED, RECEIVED, SUMMARISED, TopicSpec
+from schemas.topics import DEAD_LETTERS, SOURCES, TopicSpec
 from tests.integration.waiting import until
 
 WORKSPACE = "tests"
@@ -37,12 +37,6 @@ PRODUCE_TIMEOUT_S = 3.0
 
 BACK_WITHIN_S = 40.0
 """After a kill -9 the group waits 10 s for the member that is gone; the rest is for a busy machine."""
-
-READS: dict[str, tuple[TopicSpec, ...]] = {
-    "features": (RECEIVED,),
-    "calls": (MEASURED,),
-    "sink": (ANNOTATED, SUMMARISED),
-}
 
 DIFFERENT = "received_at, inserted_at, opened_at, version, call_id, content_hash"
 """What the same turns sent as another call differ in; the content hash covers the call_id."""
@@ -159,7 +153,7 @@ class Live:
     async def lag(self) -> int:
         """Records that a stage has not committed yet."""
         behind = 0
-        for stage, topics in READS.items():
+        for stage, topics in SOURCES.items():
             for topic in topics:
                 ends = await self.ends(topic)
                 places = [TopicPartition(topic.name, partition) for partition in ends]

@@ -16,7 +16,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from pipeline.audio.decode import Floats, Sound
-from pipeline.measure import Measurement, measure, measure_sound, not_measured
+from pipeline.measure import Measurement, measure, measure_sound
+from pipeline.not_measured import not_measured
 from pipeline.version import VERSION
 from schemas.features import F0Estimator, Features
 from schemas.measured import MeasuredTurn

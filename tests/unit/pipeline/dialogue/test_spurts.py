@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dialogue.spurts import Utterance, total, union, utterances
-from pipeline.measure import not_measured
+from pipeline.not_measured import not_measured
 from schemas.measured import MeasuredTurn, NotMeasuredReason, SpeechSegment
 from schemas.turn import ReceivedTurn, Word
 from tests.records import T0, received_turn, unmeasured

@@ -107,7 +107,7 @@ class Settings(BaseSettings):
         description="Bytes of keys and values a stage takes at once; the record that exceeds it is the batch's last.",
     )
     batch_within_s: float = Field(
-        0.1,
+        0.05,
         gt=0,
         description="How long a stage waits to fill a batch: each stage adds up to this to the latency.",
     )

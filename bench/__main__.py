@@ -1,4 +1,4 @@
-"""python -m bench [acoustics | delivery | dialogue | recovery | stages | state] [--turns N] [--seconds S] [--rate R]"""
+"""python -m bench [WHAT] [--turns N] [--seconds S] [--rate R]"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bench.delivery import measure_delivery
 from bench.dialogue import measure_dialogue
 from bench.latency import measure_gateway_and_latency
 from bench.measurements import Measurement, report
+from bench.outage import measure_outage
 from bench.recovery import measure_recovery
 from bench.state import measure_state
 from bench.throughput import measure_throughput
@@ -25,17 +26,18 @@ async def measure_stages(turns: int, seconds: float, rate: int) -> list[Measurem
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure acoustics, delivery, dialogue, recovery, state, and every stage on turns without audio.",
+        description="Measure acoustics, delivery, dialogue, recovery, state, every stage on turns without audio, and "
+        "how an outage of ClickHouse passes.",
     )
     parser.add_argument(
         "only",
         nargs="?",
-        choices=("acoustics", "delivery", "dialogue", "recovery", "stages", "state"),
-        help="one of them; default all",
+        choices=("acoustics", "delivery", "dialogue", "outage", "recovery", "stages", "state"),
+        help="one of them; default all but outage",
     )
     parser.add_argument("--turns", type=int, default=100_000, help="records to drain; default 100,000")
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of the latency run")
-    parser.add_argument("--rate", type=int, default=200, help="turns a second in the latency run")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the latency run, or of the outage")
+    parser.add_argument("--rate", type=int, default=200, help="turns a second in these")
     chosen = parser.parse_args()
     log.configure("warning", process="bench")
     found: list[Measurement] = []
@@ -51,6 +53,8 @@ def main() -> None:
         found += asyncio.run(measure_recovery(chosen.turns))
     if chosen.only in (None, "stages"):
         found += asyncio.run(measure_stages(chosen.turns, chosen.seconds, chosen.rate))
+    if chosen.only == "outage":
+        found += asyncio.run(measure_outage(seconds=chosen.seconds, rate=chosen.rate))
     report(found)
 
 

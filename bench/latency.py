@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 
-import aiohttp
 import msgspec
-import numpy as np
 
 from bench.measurements import Measurement
 from bench.stack import Stack, running_stack
+from bench.steady import CONNECTIONS, Identity, Moments, client, post_steadily, waits
 from bench.turns import turns
 from pipeline.storage.clickhouse import ClickHouse
 
-CONNECTIONS = 32
 BATCH = 100
 POLL_S = 0.05
 SEED = 99
@@ -42,11 +40,11 @@ async def _gateway(stack: Stack, name: str, count: int, batch: int) -> Measureme
             for at in range(0, count, batch)
         ]
     )
-    async with _client(stack) as client:
+    async with client(stack) as session:
 
         async def send() -> None:
             for body in bodies:
-                async with client.post(path, data=body) as answer:
+                async with session.post(path, data=body) as answer:
                     await answer.read()
                     assert answer.status in (202, 207), await answer.text()
 
@@ -70,20 +68,23 @@ async def _drained(stack: Stack, count: int) -> None:
 
 async def _latency(stack: Stack, seconds: float, rate: int) -> list[Measurement]:
     count = int(seconds * rate)
-    acknowledged: dict[tuple[str, str], float] = {}
-    visible: dict[tuple[str, str], float] = {}
-    posted: dict[tuple[str, str], float] = {}
     made = list(turns(count, seed=SEED, now_s=time.time()))
+    watching = asyncio.create_task(_visible(stack, count))
+    answers = await post_steadily(stack, made, rate)
+    visible = await asyncio.wait_for(watching, 60)
+    how = f"{rate} turns/s for {seconds:.0f} s, seen by a query every {1000 * POLL_S:.0f} ms"
+    return [
+        *waits("POST to 202", answers.posted, answers.acknowledged, how),
+        *waits("POST to visible", answers.posted, visible, how),
+        *waits("202 to visible", answers.acknowledged, visible, how, limit="<= 1"),
+    ]
 
-    async def post(client: aiohttp.ClientSession, index: int) -> None:
-        begin = time.perf_counter()
-        async with client.post("/v1/turns", data=msgspec.json.encode(made[index])) as answer:
-            body = await answer.json()
-            assert answer.status == 202, body
-        identity = (body["call_id"], body["turn_id"])
-        posted[identity], acknowledged[identity] = begin, time.perf_counter()
 
-    def look(clickhouse: ClickHouse, since: str) -> tuple[str, list[tuple[str, str]]]:
+async def _visible(stack: Stack, count: int) -> Moments:
+    """When a query saw each turn first; returns when it has seen `count`."""
+    visible: Moments = {}
+
+    def look(clickhouse: ClickHouse, since: str) -> tuple[str, list[Identity]]:
         _, rows = clickhouse.rows(
             "SELECT call_id, turn_id, toString(inserted_at) FROM turn_rows "
             "WHERE inserted_at >= {since:DateTime64(3, 'UTC')} - INTERVAL 1 SECOND "
@@ -92,53 +93,14 @@ async def _latency(stack: Stack, seconds: float, rate: int) -> list[Measurement]
         )
         return max([since, *(str(row[2]) for row in rows)]), [(str(row[0]), str(row[1])) for row in rows]
 
-    async def watch() -> None:
-        clickhouse = await asyncio.to_thread(ClickHouse, stack.settings)
-        since = "2026-01-01 00:00:00.000"
-        _, ((now,),) = await asyncio.to_thread(clickhouse.rows, "SELECT toString(now64(3, 'UTC'))")
-        since = str(now)
-        while len(visible) < count:
-            since, found = await asyncio.to_thread(look, clickhouse, since)
-            moment = time.perf_counter()
-            for identity in found:
-                visible.setdefault(identity, moment)
-            await asyncio.sleep(POLL_S)
-        clickhouse.close()
-
-    async with _client(stack) as client:
-        watching = asyncio.create_task(watch())
-        await asyncio.sleep(0.5)
-        begin = time.perf_counter() + 0.5
-        async with asyncio.TaskGroup() as posts:
-            for index in range(count):
-                await asyncio.sleep(max(0.0, begin + index / rate - time.perf_counter()))
-                posts.create_task(post(client, index))
-        await asyncio.wait_for(watching, 60)
-    how = f"{rate} turns/s for {seconds:.0f} s, seen by a query every {1000 * POLL_S:.0f} ms"
-    return [
-        *_quantiles("POST to 202", posted, acknowledged, how),
-        *_quantiles("POST to visible", posted, visible, how),
-        *_quantiles("202 to visible", acknowledged, visible, how, limit="p99 < 2"),
-    ]
-
-
-def _quantiles(
-    name: str,
-    begin: dict[tuple[str, str], float],
-    end: dict[tuple[str, str], float],
-    how: str,
-    limit: str | None = None,
-) -> list[Measurement]:
-    waits = np.array([end[identity] - moment for identity, moment in begin.items()])
-    return [
-        Measurement(name=f"{name}, {label}", value=float(np.quantile(waits, quantile)), unit="s", how=how, limit=limit)
-        for label, quantile in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
-    ]
-
-
-def _client(stack: Stack) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        stack.url,
-        headers={"Authorization": f"Bearer {stack.api_key}", "Content-Type": "application/json"},
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS),
-    )
+    clickhouse = await asyncio.to_thread(ClickHouse, stack.settings)
+    _, ((now,),) = await asyncio.to_thread(clickhouse.rows, "SELECT toString(now64(3, 'UTC'))")
+    since = str(now)
+    while len(visible) < count:
+        since, found = await asyncio.to_thread(look, clickhouse, since)
+        moment = time.perf_counter()
+        for identity in found:
+            visible.setdefault(identity, moment)
+        await asyncio.sleep(POLL_S)
+    clickhouse.close()
+    return visible

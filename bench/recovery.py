@@ -8,21 +8,15 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from bench.measurements import Measurement
 from bench.stack import Stack, running_stack
 from bench.throughput import fill
+from deploy.supervisor import STEADY_S
 from pipeline.storage.clickhouse import ClickHouse
-from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED, TopicSpec
+from schemas.topics import ANNOTATED, MEASURED, SOURCES
 
-SOURCES: dict[str, tuple[TopicSpec, ...]] = {
-    "features": (RECEIVED,),
-    "calls": (MEASURED,),
-    "sink": (ANNOTATED, SUMMARISED),
-}
-
-TRICKLE = 100
+TRICKLE = 50
 """Turns at a time, ten times a second: enough that every partition has something to do when a stage ends."""
 
 ENDS = (
@@ -51,17 +45,18 @@ async def measure_recovery(count: int) -> list[Measurement]:
                 *(_memory(stack, name) for name in SOURCES),
             ]
             async with _trickle(stack):
-                found += [
-                    Measurement(
-                        name=f"{name} goes on after {what}",
-                        value=await _goes_on_after(stack, name, number),
-                        unit="s",
-                        limit=limit,
-                        how="from the signal to the next offset committed; started again by the supervisor",
-                    )
-                    for number, what, limit in ENDS
-                    for name in SOURCES
-                ]
+                for number, what, limit in ENDS:
+                    await asyncio.sleep(STEADY_S)  # what ended shortly before is started again later
+                    found += [
+                        Measurement(
+                            name=f"{name} goes on after {what}",
+                            value=await _goes_on_after(stack, clickhouse, name, number),
+                            unit="s",
+                            limit=limit,
+                            how="from the signal to the first output; started again by the supervisor",
+                        )
+                        for name in SOURCES
+                    ]
         finally:
             clickhouse.close()
     return found
@@ -76,17 +71,24 @@ async def _worked_off(stack: Stack, clickhouse: ClickHouse, turns: int) -> float
     return time.perf_counter() - begin
 
 
-async def _goes_on_after(stack: Stack, stage: str, number: signal.Signals) -> float:
-    """Seconds from the signal until the stage, started again, has committed more than the process that ended."""
+async def _goes_on_after(stack: Stack, clickhouse: ClickHouse, stage: str, number: signal.Signals) -> float:
+    """Seconds from the signal until something more than what the process that ended has made is durable."""
     pid = stack.supervisor.pids[stage]
     begin = time.perf_counter()
     os.kill(pid, number)
     while stack.supervisor.pids.get(stage) == pid:
         await asyncio.sleep(0.01)
-    left_at = await stack.committed(stage, *SOURCES[stage])
-    while await stack.committed(stage, *SOURCES[stage]) <= left_at:
+    left_at = await _made(stack, clickhouse, stage)
+    while await _made(stack, clickhouse, stage) <= left_at:
         await asyncio.sleep(0.01)
     return time.perf_counter() - begin
+
+
+async def _made(stack: Stack, clickhouse: ClickHouse, stage: str) -> int:
+    """Records, or rows, that the stage has made."""
+    if stage == "sink":
+        return await stack.count(clickhouse, "turn_rows")
+    return await stack.ends({"features": MEASURED, "calls": ANNOTATED}[stage])
 
 
 @asynccontextmanager
@@ -112,11 +114,9 @@ def _speed(name: str, turns_per_s: float, how: str, limit: str | None = None) ->
 
 
 def _memory(stack: Stack, stage: str) -> Measurement:
-    status = Path(f"/proc/{stack.supervisor.pids[stage]}/status").read_text("ascii")
-    peak_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
     return Measurement(
         name=f"peak memory of {stage}",
-        value=peak_kib / 1024,
+        value=stack.peak_mib(stage),
         unit="MiB",
         how="VmHWM once the backlog is worked off; without the processes that measure audio",
     )

@@ -40,7 +40,7 @@ class Stack:
         return gateway_url(self.settings)
 
     async def start(self, *names: str) -> None:
-        """Start the gateway or stages by name; return when they are ready."""
+        """Start the gateway, stages or servers by name; return when they are ready."""
         await self.supervisor.start(*self._named(names))
 
     async def stop(self, *names: str) -> None:
@@ -48,8 +48,12 @@ class Stack:
 
     async def lag(self, stage: str, *sources: TopicSpec) -> int:
         """Records of its source topics that the stage has not committed yet."""
-        ends: dict[TopicPartition, int] = await self.reader.end_offsets(self._places(sources))
-        return sum(ends.values()) - await self.committed(stage, *sources)
+        return await self.ends(*sources) - await self.committed(stage, *sources)
+
+    async def ends(self, *topics: TopicSpec) -> int:
+        """Records that the topics have been given."""
+        ends: dict[TopicPartition, int] = await self.reader.end_offsets(self._places(topics))
+        return sum(ends.values())
 
     async def committed(self, stage: str, *sources: TopicSpec) -> int:
         """Records of its source topics that the stage has committed."""
@@ -60,12 +64,18 @@ class Stack:
         _, rows = await asyncio.to_thread(clickhouse.rows, f"SELECT count() FROM {table}")
         return int(rows[0][0])
 
+    def peak_mib(self, name: str) -> float:
+        """The most memory that the process has held (VmHWM), without its children's."""
+        status = Path(f"/proc/{self.supervisor.pids[name]}/status").read_text("ascii")
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
+
     def _places(self, topics: Sequence[TopicSpec]) -> list[TopicPartition]:
         partitions = range(self.settings.kafka_partitions)
         return [TopicPartition(topic.name, partition) for topic in topics for partition in partitions]
 
     def _named(self, names: tuple[str, ...]) -> list[Service]:
-        known = {service.name: service for service in (self.services.gateway, *self.services.stages)}
+        services = self.services
+        known = {service.name: service for service in (*services.servers, services.gateway, *services.stages)}
         return [known[name] for name in names]
 
 

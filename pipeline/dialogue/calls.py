@@ -83,7 +83,7 @@ class Calls:
         self._tone = tone
         self._calls: dict[bytes, Call] = {}
         self._saved: dict[bytes, SavedCall] = {}
-        """Of an earlier process, and not asked for yet: the other calls."""
+        """The other calls: closed, or of an earlier process, and not asked for since."""
         self._due: list[tuple[int, bytes]] = []
         """A heap of when to look at a call again: the entry that says its `due`, and few that are out of date."""
         self._gone: dict[bytes, int] = {}
@@ -184,7 +184,8 @@ class Calls:
             else:
                 self._wake(key)
                 self._close(key, self._calls[key], changes)
-                self._schedule(key, self._calls[key])
+                self._saved[key] = SavedCall.of(key, self._calls.pop(key))
+                self._schedule(key, self._saved[key])
         while self._gone_due and self._gone_due[0][0] <= now_ms:
             due, key = heapq.heappop(self._gone_due)
             if self._gone.get(key) == due - GONE_KEPT_MS:
@@ -198,7 +199,7 @@ class Calls:
         return changes
 
     def _wake(self, key: bytes) -> None:
-        """Take in the records of a call that was saved by an earlier process. Raises Refused when it can't."""
+        """Take in the records of a call that is kept as it was saved. Raises Refused when it can't."""
         saved = self._saved.get(key)
         if saved is not None:
             self._calls[key] = saved.awake(self._rules, self._tone)

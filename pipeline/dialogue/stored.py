@@ -104,14 +104,16 @@ def stored(call: Call, record: Measured, position: Position) -> bytes:
 
 def stored_call(call: Call) -> bytes:
     """The StoredCall."""
-    return encode(
-        StoredCall(
-            workspace=call.workspace,
-            call_id=call.call_id,
-            opened_at=call.opened_at,
-            closed=call.closed,
-            rules=call.rules.version,
-        )
+    return encode(_head(call))
+
+
+def _head(call: Call) -> StoredCall:
+    return StoredCall(
+        workspace=call.workspace,
+        call_id=call.call_id,
+        opened_at=call.opened_at,
+        closed=call.closed,
+        rules=call.rules.version,
     )
 
 
@@ -129,8 +131,10 @@ class SavedRecord(NamedTuple):
 
 @dataclass
 class SavedCall:
-    """A call as it was saved. Most of those that a process gets back are over, and are never asked for again: what
-    follows from its records is found when one more comes, or when it closes.
+    """A call as it was saved: what follows from its records is found when one more comes, or when it closes.
+
+    Most calls that are kept are over, and are never asked for again; so they take half the memory, and a process that
+    gets a day of them back is at work in seconds.
 
     records : the newest revision of each, by kind and id. due : when `Calls.advance` looks at it next [epoch ms].
     """
@@ -138,6 +142,17 @@ class SavedCall:
     head: StoredCall
     records: dict[tuple[bytes, bytes], SavedRecord] = field(default_factory=dict)
     due: int | None = None
+
+    @classmethod
+    def of(cls, key: bytes, call: Call) -> SavedCall:
+        """The call as it would come back after a restart. key : of its records."""
+        records = {}
+        for (kind, identity), (record, position) in call.records.items():
+            received_at, content_hash = revision_of(source(record))
+            records[kind.encode(), identity.encode()] = SavedRecord(
+                (received_at, content_hash.encode()), state_key(key, record), stored(call, record, position)
+            )
+        return cls(_head(call), records, call.due)
 
     @property
     def workspace(self) -> str:

@@ -68,6 +68,14 @@ class RulesOption(StrEnum):
     PLAIN = "plain"
 
 
+class RoleOption(StrEnum):
+    """`schemas.turn.Role`."""
+
+    USER = "user"
+    AGENT = "agent"
+    HUMAN_AGENT = "human_agent"
+
+
 class F0(StrEnum):
     """`schemas.features.F0Estimator`."""
 
@@ -166,6 +174,33 @@ def call(
     Console().print(timeline.table(call_id, timeline.lines(clickhouse, call_id, workspace=workspace)))
     for warning in timeline.warnings(clickhouse, call_id, workspace=workspace):
         Console(stderr=True).print(plain(warning))
+
+
+@app.command()
+def tail(
+    *,
+    call: Annotated[str | None, typer.Option(help="Its call_id.")] = None,
+    participant: Annotated[str | None, typer.Option(help="As the sender names it.")] = None,
+    role: Annotated[RoleOption | None, typer.Option(help="Turns of that role; events have none.")] = None,
+    workspace: Annotated[str | None, typer.Option(help="Whose calls; default all.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One object a line, as it stands in turns.received.")] = False,
+) -> None:
+    """Show turns and call events as they arrive, until Ctrl-C.
+
+    What is shown is durable: the gateway's 202 says the same. In SQL it is
+    about a second later.
+    """
+    from deploy.run_file import running_settings  # noqa: PLC0415
+    from deploy.tail import Wanted, show  # noqa: PLC0415
+
+    settings = running_settings(Settings.from_environment())
+    log.configure("error", process="tail")
+    wanted = Wanted(workspace, call, participant, None if role is None else role.value)
+    try:
+        asyncio.run(show(settings, wanted, count=count, as_json=as_json))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 @app.command()

@@ -9,22 +9,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator, Collection, Iterable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
 
-from pipeline.kafka.client import admin, producer, reader
+from pipeline.kafka.client import admin, producer
 from pipeline.kafka.partition import read_to_end
 from pipeline.kafka.send import Outgoing, send_all
-from pipeline.kafka.topics import check_created
 from pipeline.settings import Settings
 from schemas.codec import decode, encode
 from schemas.dead_letter import DeadLetter, HandledLetter, StoredResume, count_key
-from schemas.errors import Misconfigured, Refused, Unavailable
+from schemas.errors import Misconfigured, Refused
 from schemas.identity import KEY_SEPARATOR
 from schemas.topics import DEAD_LETTERS, DEAD_LETTERS_COUNTS, DEAD_LETTERS_HANDLED, TOPICS
 
@@ -108,20 +105,6 @@ class Filter:
             and (self.since is None or content.failed_at >= self.since)
             and (self.until is None or content.failed_at < self.until)
         )
-
-
-@asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A reader for the functions below.
-
-    Raises Misconfigured where no topics were made; Unavailable when Kafka does not answer, also inside the block.
-    """
-    try:
-        async with reader(settings, client_id="mise-voice-dead-letters") as consumer:
-            await check_created(consumer)
-            yield consumer
-    except KafkaError as error:
-        raise Unavailable(f"Kafka at {settings.kafka_brokers}: {error!r}") from error
 
 
 async def letters(consumer: AIOKafkaConsumer) -> AsyncIterator[Letter | Unreadable]:

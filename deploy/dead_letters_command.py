@@ -235,7 +235,8 @@ async def _reasons(chosen: Filter) -> dict[LetterId, str]:
 
 
 async def _handled(ids: Collection[LetterId], what: Handled) -> int:
-    from deploy.dead_letters import connected, handle  # noqa: PLC0415
+    from deploy.connected import connected  # noqa: PLC0415
+    from deploy.dead_letters import handle  # noqa: PLC0415
 
     settings = _settings()
     async with connected(settings) as consumer:
@@ -244,7 +245,8 @@ async def _handled(ids: Collection[LetterId], what: Handled) -> int:
 
 async def _resumed(stage: StageName, *, to_end: bool) -> int:
     from agents.app import group_id  # noqa: PLC0415
-    from deploy.dead_letters import connected, resume  # noqa: PLC0415
+    from deploy.connected import connected  # noqa: PLC0415
+    from deploy.dead_letters import resume  # noqa: PLC0415
 
     settings = _settings()
     topics = [topic.name for topic in SOURCES[stage.value]]
@@ -286,7 +288,8 @@ async def _one(letter_id: LetterId) -> Letter:
 
 async def _all() -> AsyncIterator[Letter]:
     """Every letter; what is none is said to be."""
-    from deploy.dead_letters import Letter, connected, letters  # noqa: PLC0415
+    from deploy.connected import connected  # noqa: PLC0415
+    from deploy.dead_letters import Letter, letters  # noqa: PLC0415
 
     async with connected(_settings()) as consumer:
         async for letter in letters(consumer):

@@ -16,7 +16,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy import dead_letters
-from deploy.dead_letters import LetterId, connected, handle
+from deploy.connected import connected
+from deploy.dead_letters import LetterId, handle
 from deploy.services import _environ
 from pipeline.kafka.send import Outgoing, send_all
 from schemas.codec import encode

@@ -9,7 +9,6 @@ import os
 from typing import Any
 
 import faust
-from faust.tables import TableManager
 from faust.types.auth import CredentialsT
 
 from agents import fast
@@ -46,20 +45,14 @@ def client_id(stage: str, pid: int) -> str:
     return f"mise-voice-{stage}-{pid}"
 
 
-class NoTables(TableManager):
-    """Of Faust's, without the second that it waits at every start for tables to be made: no stage has any."""
-
-    async def on_start(self) -> None:
-        await self._update_channels()
-        await self.recovery.start()
-
-
 def create_app(settings: Settings, stage: str) -> faust.App:
     """The app of a stage, without agents. Raises Misconfigured when the fast path does not fit the installed Faust."""
     scheme = "kafka"
+    ours: dict[str, Any] = {}
     if settings.faust_fast_path:
         fast.check_version()
         scheme = fast.SCHEME
+        ours["TableManager"] = fast.NoTables
     # Faust makes the folder of an app, but not the one that it lies in.
     data_dir = settings.data_dir / "faust"
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -88,11 +81,11 @@ def create_app(settings: Settings, stage: str) -> faust.App:
         topic_allow_declare=False,
         topic_disable_leader=True,
         store="memory://",
-        TableManager=NoTables,
         datadir=data_dir / stage,
         autodiscover=False,
         web_enabled=False,
         worker_redirect_stdouts=False,
+        **ours,
     )
 
 

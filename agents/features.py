@@ -9,7 +9,7 @@ import structlog
 
 from agents.dead_letters import DeadLetters, RefusedRecord
 from agents.delivery import Record, check_received_at, until_available
-from agents.measuring import measure
+from agents.measuring import measure, prepare
 from agents.memory import Memory
 from agents.pool import Crashed, Pool, TimedOut
 from pipeline.kafka.client import producer
@@ -48,7 +48,7 @@ class FeaturesStage:
         self._dead_letters = DeadLetters(settings, self.name)
         self._places = asyncio.Semaphore(settings.features_processes * AUDIO_IN_FLIGHT)
         self._memory = Memory(AUDIO_BYTES)
-        self._pool = Pool(measure, settings.features_processes, timeout_s=settings.features_timeout_s)
+        self._pool = Pool(measure, settings.features_processes, timeout_s=settings.features_timeout_s, prepare=prepare)
 
     async def __aenter__(self) -> FeaturesStage:
         await self._producer.start()

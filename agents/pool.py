@@ -44,11 +44,14 @@ class Pool(Generic[P, T]):
 
     function : importable; its arguments, its result and what it raises can be pickled. processes : as many at most,
     each started when there is work for it. timeout_s : how long a call may run; waiting for a process does not count.
+    prepare : importable; what each process does first, for which no call is to blame.
     """
 
-    def __init__(self, function: Callable[P, T], processes: int, *, timeout_s: float) -> None:
+    def __init__(
+        self, function: Callable[P, T], processes: int, *, timeout_s: float, prepare: Callable[[], None] | None = None
+    ) -> None:
         self._timeout_s = timeout_s
-        self._workers = [_Worker(function) for _ in range(processes)]
+        self._workers = [_Worker(function, prepare) for _ in range(processes)]
         # The last one that became free is the next one taken: with little to do only few are started.
         self._free: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         for worker in self._workers:
@@ -120,8 +123,9 @@ Answer = tuple[Any, Exception | None]
 class _Worker:
     """A process that calls the function, and after it the next one."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], prepare: Callable[[], None] | None) -> None:
         self._function = function
+        self._prepare = prepare
         self._process: BaseProcess | None = None
         self.connection: Connection | None = None
         """To the process, None while there is none."""
@@ -130,7 +134,7 @@ class _Worker:
         # A forked process would share our sockets and the locks of our threads; a spawned one starts clean.
         context = multiprocessing.get_context("spawn")
         self.connection, its = context.Pipe()
-        process = context.Process(target=_serve, args=(its, self._function, os.getpid()), daemon=True)
+        process = context.Process(target=_serve, args=(its, self._function, self._prepare, os.getpid()), daemon=True)
         # Not in a thread of the pool: what dies with its parent dies with the parent's thread that started it.
         process.start()
         self._process = process
@@ -166,11 +170,15 @@ def _exchange(connection: Connection, call: tuple[tuple[Any, ...], dict[str, Any
     return answer
 
 
-def _serve(connection: Connection, function: Callable[..., Any], parent_pid: int) -> None:
+def _serve(
+    connection: Connection, function: Callable[..., Any], prepare: Callable[[], None] | None, parent_pid: int
+) -> None:
     """The life of a process of the pool."""
     die_with_parent(parent_pid)
     # Ctrl-C goes to the whole group of processes; ours are ended by the pool.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if prepare is not None:
+        prepare()
     connection.send(None)
     while True:
         try:

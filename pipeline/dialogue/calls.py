@@ -208,7 +208,12 @@ class Calls:
     def _call_of(self, key: bytes, record: Measured, touched: dict[bytes, set[RecordId]], changes: Changes) -> Call:
         origin = source(record)
         kind, identity = record_id(record)
-        for name, value in (("workspace", origin.workspace), ("call_id", origin.call_id), (f"{kind}_id", identity)):
+        for name, value in (
+            ("workspace", origin.workspace),
+            ("call_id", origin.call_id),
+            (f"{kind}_id", identity),
+            ("content_hash", origin.content_hash),
+        ):
             if KEY_SEPARATOR in value:
                 raise Refused(f"{name}: {value!r} has a control character; the gateway takes none", field=name)
         call = self._calls.get(key)

@@ -229,7 +229,11 @@ def saved_state(values: Iterable[tuple[bytes, bytes]]) -> Saved:
                 mark = decode(_MARK_DECODER, value)
                 found.mark = Position(mark.epoch, mark.offset)
             case _:
-                raise Refused(f"{CALL_STATE.name}: the key {saved_under!r} is none that this version saves")
+                raise Refused(
+                    f"{CALL_STATE.name}: the key {saved_under!r} is none that this version saves; delete the topic and "
+                    f"make it anew with `mise-voice migrate` (calls that are open begin anew), or run the version that "
+                    f"saved it"
+                )
     for key, record_of, record in records:
         call = found.calls.get(key)
         if call is None or call.head.opened_at != decode(_RECORD_HEAD_DECODER, record.value).opened_at:

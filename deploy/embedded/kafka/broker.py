@@ -47,7 +47,10 @@ class KafkaConfig:
     def in_folder(cls, data_dir: Path, port: int | None = None) -> "KafkaConfig":
         """With the log file inside `data_dir`, and free ports for those not given."""
         broker_port = free_port() if port is None else port
-        return cls(data_dir, broker_port, free_port(), data_dir / "kafka.log")
+        controller_port = free_port()
+        if controller_port == broker_port:
+            controller_port = free_port()
+        return cls(data_dir, broker_port, controller_port, data_dir / "kafka.log")
 
 
 def prepare(config: KafkaConfig) -> list[str]:

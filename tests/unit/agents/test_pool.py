@@ -28,9 +28,13 @@ SHORT_S = 1.0
 
 @asynccontextmanager
 async def pool_of(
-    function: Callable[[int | str], Any], processes: int = 2, *, timeout_s: float = LONG_S
+    function: Callable[[int | str], Any],
+    processes: int = 2,
+    *,
+    timeout_s: float = LONG_S,
+    prepare: Callable[[], None] | None = None,
 ) -> AsyncIterator[Pool[[int | str], Any]]:
-    pool = Pool(function, processes, timeout_s=timeout_s)
+    pool = Pool(function, processes, timeout_s=timeout_s, prepare=prepare)
     try:
         yield pool
     finally:
@@ -51,6 +55,15 @@ def double(what: int | str) -> int:
         case "exit":
             raise SystemExit(0)
     raise ValueError(f"no number: {what}")
+
+
+def take_long() -> None:
+    """As an import may on a busy machine."""
+    time.sleep(1.5 * SHORT_S)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def log_and_die(path: int | str) -> None:
@@ -204,6 +217,14 @@ async def test_process_that_does_not_start_is_no_turns_fault(monkeypatch: pytest
     """A missing module would otherwise cost every turn its acoustics, and nobody would know."""
     async with pool_of(double, 1) as pool:
         monkeypatch.setattr("agents.pool.os.getpid", lambda: 0)  # the process finds that its parent is another one
+        with pytest.raises(RuntimeError, match="before it was ready"):
+            await pool.run(1)
+
+
+async def test_no_call_is_to_blame_for_what_comes_before() -> None:
+    async with pool_of(double, 1, timeout_s=SHORT_S, prepare=take_long) as pool:
+        assert await pool.run(1) == 2
+    async with pool_of(double, 1, prepare=die) as pool:
         with pytest.raises(RuntimeError, match="before it was ready"):
             await pool.run(1)
 

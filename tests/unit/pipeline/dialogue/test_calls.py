@@ -810,6 +810,7 @@ def test_forgetting_a_call_reads_none_of_its_records() -> None:
         ("call_id", turn(call_id="a\x1fb")),
         ("turn_id", turn(turn_id="a\x1fb")),
         ("event_id", received_event(0, event_id="a\x1fb")),
+        ("content_hash", msgspec.structs.replace(received_event(), content_hash="a\x1fb")),
     ],
 )
 def test_id_with_the_separator_of_keys_is_refused(field: str, record: Measured) -> None:

@@ -69,9 +69,12 @@ async def _drained(stack: Stack, count: int) -> None:
 async def _latency(stack: Stack, seconds: float, rate: int) -> list[Measurement]:
     count = int(seconds * rate)
     made = list(turns(count, seed=SEED, now_s=time.time()))
-    watching = asyncio.create_task(_visible(stack, count))
+    clickhouse = await asyncio.to_thread(ClickHouse, stack.settings)
+    _, ((since,),) = await asyncio.to_thread(clickhouse.rows, "SELECT toString(now64(3, 'UTC'))")
+    watching = asyncio.create_task(_visible(clickhouse, count, str(since)))
     answers = await post_steadily(stack, made, rate)
     visible = await asyncio.wait_for(watching, 60)
+    clickhouse.close()
     how = f"{rate} turns/s for {seconds:.0f} s, seen by a query every {1000 * POLL_S:.0f} ms"
     return [
         *waits("POST to 202", answers.posted, answers.acknowledged, how),
@@ -80,11 +83,11 @@ async def _latency(stack: Stack, seconds: float, rate: int) -> list[Measurement]
     ]
 
 
-async def _visible(stack: Stack, count: int) -> Moments:
-    """When a query saw each turn first; returns when it has seen `count`."""
+async def _visible(clickhouse: ClickHouse, count: int, since: str) -> Moments:
+    """When a query saw each turn first; returns when it has seen `count`. since : nothing was inserted before."""
     visible: Moments = {}
 
-    def look(clickhouse: ClickHouse, since: str) -> tuple[str, list[Identity]]:
+    def look(since: str) -> tuple[str, list[Identity]]:
         _, rows = clickhouse.rows(
             "SELECT call_id, turn_id, toString(inserted_at) FROM turn_rows "
             "WHERE inserted_at >= {since:DateTime64(3, 'UTC')} - INTERVAL 1 SECOND "
@@ -93,14 +96,10 @@ async def _visible(stack: Stack, count: int) -> Moments:
         )
         return max([since, *(str(row[2]) for row in rows)]), [(str(row[0]), str(row[1])) for row in rows]
 
-    clickhouse = await asyncio.to_thread(ClickHouse, stack.settings)
-    _, ((now,),) = await asyncio.to_thread(clickhouse.rows, "SELECT toString(now64(3, 'UTC'))")
-    since = str(now)
     while len(visible) < count:
-        since, found = await asyncio.to_thread(look, clickhouse, since)
+        since, found = await asyncio.to_thread(look, since)
         moment = time.perf_counter()
         for identity in found:
             visible.setdefault(identity, moment)
         await asyncio.sleep(POLL_S)
-    clickhouse.close()
     return visible

@@ -9,15 +9,23 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from aiokafka import TopicPartition
+
 from bench.measurements import Measurement
 from bench.stack import Stack, running_stack
 from bench.throughput import fill
 from deploy.supervisor import STEADY_S
+from pipeline.kafka.client import reader
 from pipeline.storage.clickhouse import ClickHouse
-from schemas.topics import ANNOTATED, MEASURED, SOURCES
+from schemas.topics import ANNOTATED, MEASURED, SOURCES, TopicSpec
+
+MARKER_SEED = 1_000_000
 
 TRICKLE = 50
 """Turns at a time, ten times a second: enough that every partition has something to do when a stage ends."""
+
+OUTPUTS: dict[str, tuple[TopicSpec, ...]] = {"features": (MEASURED,), "calls": (ANNOTATED,), "sink": ()}
+"""Topics; the sink writes rows."""
 
 ENDS = (
     (signal.SIGKILL, "kill -9", "<= 15"),
@@ -47,16 +55,17 @@ async def measure_recovery(count: int) -> list[Measurement]:
             async with _trickle(stack):
                 for number, what, limit in ENDS:
                     await asyncio.sleep(STEADY_S)  # what ended shortly before is started again later
-                    found += [
-                        Measurement(
-                            name=f"{name} goes on after {what}",
-                            value=await _goes_on_after(stack, clickhouse, name, number),
-                            unit="s",
-                            limit=limit,
-                            how="from the signal to the first output; started again by the supervisor",
+                    for name in SOURCES:
+                        seed = MARKER_SEED + len(found)
+                        found.append(
+                            Measurement(
+                                name=f"{name} goes on after {what}",
+                                value=await _goes_on_after(stack, clickhouse, name, number, seed),
+                                unit="s",
+                                limit=limit,
+                                how="from the signal until a later turn is through; started again by the supervisor",
+                            )
                         )
-                        for name in SOURCES
-                    ]
         finally:
             clickhouse.close()
     return found
@@ -71,24 +80,31 @@ async def _worked_off(stack: Stack, clickhouse: ClickHouse, turns: int) -> float
     return time.perf_counter() - begin
 
 
-async def _goes_on_after(stack: Stack, clickhouse: ClickHouse, stage: str, number: signal.Signals) -> float:
-    """Seconds from the signal until something more than what the process that ended has made is durable."""
-    pid = stack.supervisor.pids[stage]
-    begin = time.perf_counter()
-    os.kill(pid, number)
-    while stack.supervisor.pids.get(stage) == pid:
-        await asyncio.sleep(0.01)
-    left_at = await _made(stack, clickhouse, stage)
-    while await _made(stack, clickhouse, stage) <= left_at:
-        await asyncio.sleep(0.01)
-    return time.perf_counter() - begin
+async def _goes_on_after(stack: Stack, clickhouse: ClickHouse, stage: str, number: signal.Signals, seed: int) -> float:
+    """Seconds from the signal until a turn that comes in once the process is gone is through the stage.
 
-
-async def _made(stack: Stack, clickhouse: ClickHouse, stage: str) -> int:
-    """Records, or rows, that the stage has made."""
-    if stage == "sink":
-        return await stack.count(clickhouse, "turn_rows")
-    return await stack.ends({"features": MEASURED, "calls": ANNOTATED}[stage])
+    seed : of that turn, unlike any other's.
+    """
+    async with reader(stack.settings, client_id="bench-marker") as outputs:
+        places = [TopicPartition(topic.name, each) for topic in OUTPUTS[stage] for each in stack.partitions]
+        outputs.assign(places)
+        await outputs.seek_to_end(*places)
+        pid = stack.supervisor.pids[stage]
+        begin = time.perf_counter()
+        os.kill(pid, number)
+        while stack.supervisor.pids.get(stage) == pid:
+            await asyncio.sleep(0.01)
+        marker = f"bench-{seed}-"
+        await fill(stack, 1, seed=seed)
+        if stage == "sink":
+            query = f"SELECT count() FROM turns WHERE startsWith(call_id, '{marker}')"
+            while (await asyncio.to_thread(clickhouse.rows, query))[1] == [(0,)]:
+                await asyncio.sleep(0.01)
+        else:
+            async for record in outputs:
+                if marker.encode() in record.key:
+                    break
+        return time.perf_counter() - begin
 
 
 @asynccontextmanager

@@ -39,6 +39,11 @@ class Stack:
     def url(self) -> str:
         return gateway_url(self.settings)
 
+    @property
+    def partitions(self) -> range:
+        """Of each topic of calls."""
+        return range(self.settings.kafka_partitions)
+
     async def start(self, *names: str) -> None:
         """Start the gateway, stages or servers by name; return when they are ready."""
         await self.supervisor.start(*self._named(names))
@@ -70,8 +75,7 @@ class Stack:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
 
     def _places(self, topics: Sequence[TopicSpec]) -> list[TopicPartition]:
-        partitions = range(self.settings.kafka_partitions)
-        return [TopicPartition(topic.name, partition) for topic in topics for partition in partitions]
+        return [TopicPartition(topic.name, partition) for topic in topics for partition in self.partitions]
 
     def _named(self, names: tuple[str, ...]) -> list[Service]:
         services = self.services

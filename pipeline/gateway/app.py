@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TypeVar
@@ -19,6 +19,7 @@ from pipeline import metrics
 from pipeline.gateway import openapi, problems
 from pipeline.gateway.accept import AcceptedEvent, AcceptedTurn, Limits, accept_event, accept_turn
 from pipeline.gateway.body import read_body
+from pipeline.gateway.clock import Clock
 from pipeline.gateway.idempotency import Answer, Answers
 from pipeline.gateway.in_flight import REQUEST_BYTES, InFlight
 from pipeline.gateway.keys import KeyRing, Scope
@@ -75,6 +76,7 @@ class Gateway:
         self.in_flight = InFlight(most, drain_s=settings.gateway_drain_s)
         self._keys = KeyRing(settings.keys_file())
         self._answers = Answers(time.monotonic)
+        self._clock = Clock()
         self._limits = Limits(
             text_bytes=settings.gateway_text_bytes,
             id_bytes=settings.gateway_id_bytes,
@@ -105,7 +107,7 @@ class Gateway:
                     decode(_EVENT, body),
                     call_id=call_id,
                     workspace=workspace,
-                    received_at=_now_us(),
+                    received_at=self._clock.now_us(),
                     limits=self._limits,
                 ),
             )
@@ -131,7 +133,7 @@ class Gateway:
                 outcomes.append(self._accept_item(turn, workspace))
                 await asyncio.sleep(0)  # other requests are not to wait for a whole batch of long turns
             accepted = [outcome for outcome in outcomes if isinstance(outcome, AcceptedTurn)]
-            published = iter(await self.publisher.publish(accepted))
+            published = iter(await self._publish(accepted))
             results = [
                 _item(outcome, next(published)) if isinstance(outcome, AcceptedTurn) else _refused_item(outcome)
                 for outcome in outcomes
@@ -159,7 +161,7 @@ class Gateway:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     def _accept(self, turn: Turn, workspace: str) -> AcceptedTurn:
-        return accept_turn(turn, workspace=workspace, received_at=_now_us(), limits=self._limits)
+        return accept_turn(turn, workspace=workspace, received_at=self._clock.now_us(), limits=self._limits)
 
     def _accept_item(self, turn: msgspec.Raw, workspace: str) -> AcceptedTurn | Refused:
         try:
@@ -168,9 +170,16 @@ class Gateway:
             return error
 
     async def _publish_one(self, accepted: AcceptedTurn | AcceptedEvent) -> None:
-        (error,) = await self.publisher.publish([accepted])
+        (error,) = await self._publish([accepted])
         if error is not None:
             raise error
+
+    async def _publish(self, accepted: Sequence[AcceptedTurn | AcceptedEvent]) -> list[Unavailable | None]:
+        results = await self.publisher.publish(accepted)
+        for item, error in zip(accepted, results, strict=True):
+            if error is None:
+                self._clock.acknowledged(item.record.received_at)
+        return results
 
     async def _answer(
         self, request: Request, route: str, handle: Callable[[bytes, str], Awaitable[Answer]]
@@ -250,10 +259,6 @@ def _idempotency_key(request: Request) -> str | None:
     if key is not None and not 0 < len(key) <= KEY_CHARACTERS:
         raise Refused(f"{KEY_HEADER}: {len(key)} characters, expected 1 to {KEY_CHARACTERS}", field=KEY_HEADER)
     return key
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

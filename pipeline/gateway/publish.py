@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
+import structlog
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from pipeline import metrics
@@ -16,7 +19,12 @@ from schemas.errors import Unavailable
 from schemas.identity import record_key
 from schemas.topics import RECEIVED
 
+log = structlog.get_logger()
+
 Accepted = AcceptedTurn | AcceptedEvent
+
+RENEW_EVERY_S = 1.0
+"""A client that sends a record that Kafka refuses, again and again, costs the others no more than that."""
 
 
 class Publisher:
@@ -26,15 +34,17 @@ class Publisher:
         self._blobs = Blobs(settings.blobs())
         self._settings = settings
         self._timeout_s = settings.gateway_produce_timeout_s
+        self._renewed_at = float("-inf")
+        self._renewal: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Publisher:
         await self._blobs.check_writable()
-        # Here, since it belongs to the running loop.
-        self._producer = producer(self._settings, client_id="mise-voice-gateway")
-        await self._producer.start()
+        self._producer = await self._started()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._renewal is not None:
+            await self._renewal
         await self._producer.stop()
 
     async def publish(self, accepted: Sequence[Accepted]) -> list[Unavailable | None]:
@@ -43,11 +53,16 @@ class Publisher:
         Records of one call are sent in the order given. A record is sent only once its audio is stored.
         """
         results: list[Unavailable | None] = [None] * len(accepted)
+        sender = self._producer
         try:
             async with asyncio.timeout(self._timeout_s):
                 stored = await asyncio.gather(*(self._store(item) for item in accepted))
                 results = list(stored)
-                sent = {index: await self._send(item) for index, item in enumerate(accepted) if stored[index] is None}
+                sent = {
+                    index: await self._send(sender, item)
+                    for index, item in enumerate(accepted)
+                    if stored[index] is None
+                }
                 outcomes = await asyncio.gather(*sent.values(), return_exceptions=True)
         except (KafkaError, TimeoutError) as error:
             # Some may have got through: their senders try again, and the same turn again changes nothing.
@@ -59,6 +74,9 @@ class Publisher:
                 raise outcome
             else:
                 metrics.ACCEPTED.labels("turn" if isinstance(accepted[index], AcceptedTurn) else "event").inc()
+        refused = next((outcome for outcome in outcomes if isinstance(outcome, KafkaError)), None)
+        if refused is not None:
+            self._renew_after(sender, refused)
         return results
 
     async def check(self) -> None:
@@ -82,9 +100,42 @@ class Publisher:
         metrics.AUDIO_BYTES.inc(len(item.audio))
         return None
 
-    async def _send(self, item: Accepted) -> asyncio.Future[object]:
+    async def _started(self) -> AIOKafkaProducer:
+        # Made here, since it belongs to the running loop.
+        made = producer(self._settings, client_id="mise-voice-gateway")
+        try:
+            await made.start()
+        except BaseException:
+            await made.stop()
+            raise
+        return made
+
+    def _renew_after(self, refused_by: AIOKafkaProducer, why: KafkaError) -> None:
+        """Go on with a new producer, soon, after Kafka has refused a batch of this one.
+
+        An idempotent producer numbers its batches, and aiokafka 0.14 leaves the number of one that was refused out (it
+        takes no new producer id, as Java's does): Kafka would refuse all that follow in that partition, for ever.
+        """
+        now = time.monotonic()
+        under_way = self._renewal is not None and not self._renewal.done()
+        if under_way or self._producer is not refused_by or now < self._renewed_at + RENEW_EVERY_S:
+            return
+        log.warning("batch_refused", error=repr(why))
+        self._renewed_at = now
+        self._renewal = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        try:
+            renewed = await self._started()
+        except KafkaError as error:
+            log.warning("producer_not_renewed", error=repr(error))  # the next refusal tries again
+            return
+        before, self._producer = self._producer, renewed
+        await before.stop()
+
+    async def _send(self, sender: AIOKafkaProducer, item: Accepted) -> asyncio.Future[object]:
         record = item.record
-        sent: asyncio.Future[object] = await self._producer.send(
+        sent: asyncio.Future[object] = await sender.send(
             RECEIVED.name,
             item.encoded,
             key=record_key(record.workspace, record.call_id),

@@ -7,6 +7,7 @@ import gzip
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,16 @@ import httpx
 import msgspec
 import pytest
 
+from pipeline.gateway.accept import AcceptedTurn
+from pipeline.gateway.publish import Publisher
+from schemas.codec import encode
 from schemas.http import Problem
 from schemas.topics import RECEIVED
+from schemas.turn import ReceivedTurn
 from tests.integration.conversation import turn
 from tests.integration.live import Live
 from tests.integration.waiting import until
+from tests.records import HOUR, T0, received_turn
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -152,3 +158,19 @@ async def test_stop_answers_what_is_in_flight(live: Live, call_id: str) -> None:
 
 
 HOLDS_ONE = re.compile(r"^mise_gateway_in_flight_bytes [1-9]", re.MULTILINE)
+
+
+async def test_record_that_kafka_refuses_costs_no_other(live: Live, call_id: str) -> None:
+    """Of the future, by a clock that is wrong: it takes a number of its producer's batches with it."""
+    wrong = received_turn(call_id=call_id, received=2 * HOUR + time.time_ns() // 1_000_000 - T0)
+    right = received_turn(call_id=call_id, turn_id="t2")
+
+    async with Publisher(live.settings) as publisher:
+
+        async def published(record: ReceivedTurn) -> bool:
+            return await publisher.publish([AcceptedTurn(record, encode(record), None)]) == [None]
+
+        assert await published(right)
+        assert not await published(wrong)
+        assert await until(lambda: published(right))
+        assert await published(right)

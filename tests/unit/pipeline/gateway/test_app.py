@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,32 @@ async def test_turn_is_accepted_with_its_ids(service: Service) -> None:
     (published,) = service.publisher.published
     assert isinstance(published, AcceptedTurn)
     assert (published.record.workspace, published.record.turn_id) == ("acme", "t-1")
+
+
+async def test_correction_is_later_than_the_turn_though_the_clock_was_set_back(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Revisions are ordered by when they were received."""
+    await service.turn(turn_id="t-1")
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now - 2 * 60 * 60 * 10**9)
+    await service.turn(turn_id="t-1", text="corrected")
+    await service.post("/v1/turns:batch", {"turns": [TURN | {"turn_id": "t-1", "text": "again"}]})
+    received = [item.record.received_at for item in service.publisher.published]
+    assert received == sorted(set(received))
+
+
+async def test_clock_that_was_ahead_is_right_once_it_is_set(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka takes nothing that is of the future; what was never durable has no bearing on what comes."""
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now + 2 * 60 * 60 * 10**9)
+    service.publisher.away = {"*"}
+    assert (await service.turn()).status_code == 503
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    service.publisher.away = set()
+    await service.turn()
+    (published,) = service.publisher.published
+    assert published.record.received_at == now // 1000
 
 
 async def test_turn_sent_twice_has_one_id(service: Service) -> None:

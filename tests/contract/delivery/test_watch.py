@@ -22,11 +22,13 @@ STALL_S = 0.6
 
 @asynccontextmanager
 async def watched(worker: Worker, stall_s: float = STALL_S) -> AsyncIterator[None]:
+    AWAKE.forget()  # a process is watched once; here one test after another is, with a pause in between
     watch = asyncio.create_task(keep_watch(worker.app, worker.stage, stall_s, worker.failures.append))
     try:
         yield
     finally:
         watch.cancel()
+        AWAKE.forget()
 
 
 def told(name: str, worker: Worker) -> float:
@@ -85,7 +87,6 @@ async def test_process_that_was_suspended_ends(setting: Setting, monkeypatch: py
         assert "the process was suspended for" in str(worker.failures[0])
         with pytest.raises(Suspended):  # so says whoever would go on to write
             AWAKE.check()
-    AWAKE.forget()
 
 
 class Later:

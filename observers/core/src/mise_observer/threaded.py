@@ -1,0 +1,60 @@
+"""A sender for programs without an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+from mise_observer.event import CallEvent
+from mise_observer.intake import Limits
+from mise_observer.sender import CLOSE_WITHIN_S, Sender
+from mise_observer.stats import Left, Stats
+from mise_observer.turn import Turn
+
+
+class ThreadedSender:
+    """A `Sender` on an event loop of its own, in a thread of its own.
+
+        with ThreadedSender("https://voice.example.com", key) as sender:
+            sender.send(Turn(...))
+
+    Starts when it is made. Not to be made before a fork: threads don't cross it.
+    """
+
+    def __init__(self, url: str, key: str, *, spool: Path | None = None, limits: Limits | None = None) -> None:
+        self._sender = Sender(url, key, spool=spool, limits=limits)
+        self._loop = asyncio.new_event_loop()
+        # A daemon: a program that forgets to close it still ends.
+        self._thread = threading.Thread(target=self._serve, name="mise-observer-loop", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> ThreadedSender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, item: Turn | CallEvent) -> None:
+        """As `Sender.send`."""
+        self._sender.send(item)
+
+    @property
+    def stats(self) -> Stats:
+        """As `Sender.stats`."""
+        return self._sender.stats
+
+    def close(self, deadline_s: float = CLOSE_WITHIN_S) -> Left:
+        """As `Sender.aclose`; waits for it."""
+        if self._loop.is_closed():
+            return asyncio.run(self._sender.aclose())  # it is closed, and says again what was left
+        left = asyncio.run_coroutine_threadsafe(self._sender.aclose(deadline_s), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        return left
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.call_soon(self._sender.start)
+        self._loop.run_forever()

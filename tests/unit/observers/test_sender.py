@@ -1,0 +1,481 @@
+"""The sender against a gateway that answers badly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mise_observer import CallEvent, Left, Limits, Sender, Stats, ThreadedSender
+from mise_observer.backoff import Backoff
+from tests.unit.observers.records import event, turn
+from tests.unit.observers.scripted import (
+    Reaction,
+    ScriptedGateway,
+    answer,
+    crash_on,
+    hang,
+    items,
+    reset,
+    scripted,
+    taken_but_reset,
+    too_large,
+)
+
+KEY = "mv_key"
+LONG_S = 20.0
+"""A deadline that is not meant to be reached."""
+
+
+class Pauses:
+    """Waits of a sender: noted, and over at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        await asyncio.sleep(0)
+
+
+class ForEver:
+    """A wait that nothing but the closing ends."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def __call__(self, _seconds: float) -> None:
+        self.begun.set()
+        await asyncio.Event().wait()
+
+
+def files(folder: Path, pattern: str = "*") -> list[Path]:
+    """What is in a folder."""
+    return list(folder.glob(pattern))
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[ScriptedGateway]:
+    async with scripted() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def pauses() -> Pauses:
+    return Pauses()
+
+
+@pytest.fixture
+def backoff() -> Backoff:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    return Backoff(random=random.Random(seed))
+
+
+def texts(gateway: ScriptedGateway) -> list[str]:
+    return [row["text"] for row in gateway.turns]
+
+
+async def test_turns_go_in_one_request_and_events_in_their_own(gateway: ScriptedGateway) -> None:
+    sender = Sender(gateway.url + "/", KEY)
+    sent = [turn(str(number), audio_bytes=1_000) for number in range(3)]
+    for one in sent:
+        sender.send(one)
+    sender.send(event("call/with a slash"))
+    async with sender:
+        pass
+    assert [row["turn_id"] for row in gateway.turns] == [one.turn_id for one in sent]
+    assert [request.path for request in gateway.requests] == [
+        "/v1/turns:batch",
+        "/v1/calls/call%2Fwith%20a%20slash/events",
+    ]
+    assert gateway.requests[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert sender.stats == Stats(sent=4)
+
+
+async def test_a_batch_has_at_most_so_many_turns_and_bytes(gateway: ScriptedGateway) -> None:
+    sender = Sender(gateway.url, KEY, limits=Limits(batch_turns=3))
+    for _ in range(7):
+        sender.send(turn())
+    async with sender:
+        pass
+    assert [len(request.turns) for request in gateway.requests] == [3, 3, 1]
+    gateway.requests.clear()
+    sender = Sender(gateway.url, KEY, limits=Limits(batch_bytes=100_000))
+    for _ in range(4):
+        sender.send(turn(audio_bytes=30_000))
+    async with sender:
+        pass
+    assert [len(request.turns) for request in gateway.requests] == [2, 2]
+
+
+async def test_no_event_goes_ahead_of_an_earlier_turn(gateway: ScriptedGateway) -> None:
+    sender = Sender(gateway.url, KEY)
+    for item in (
+        turn(),
+        CallEvent(call_id="c", type="transfer", at=1.0),
+        turn(),
+        CallEvent(call_id="c", type="call_ended", at=2.0),
+    ):
+        sender.send(item)
+    async with sender:
+        pass
+    assert [len(request.turns) for request in gateway.requests] == [2, 0, 0]
+    assert {row["type"] for row in gateway.events} == {"transfer", "call_ended"}
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        answer(429, retry_after="3"),
+        answer(500, reason="bug"),
+        answer(503, reason="unavailable", retry_after="2"),
+        answer(404, content_type="text/html", body="<html>"),
+        answer(200, content_type="text/html", body="<html>log in"),
+        answer(207, content_type="application/json", body='{"results": []}'),
+        reset,
+        taken_but_reset,
+    ],
+    ids=["429", "500", "503", "404", "200", "207", "reset", "taken_but_reset"],
+)
+async def test_what_may_go_away_is_waited_for(
+    failure: Reaction, gateway: ScriptedGateway, pauses: Pauses, backoff: Backoff
+) -> None:
+    gateway.script.extend([failure] * 4)
+    async with Sender(gateway.url, KEY, pause=pauses, backoff=backoff) as sender:
+        sender.send(turn("a", audio_bytes=100))
+        await gateway.until(lambda: len(gateway.requests) == 5)
+        assert await sender.aclose(LONG_S) == Left()
+    assert len(pauses.asked) == 4
+    assert sender.stats == Stats(sent=1, retries=4)
+    # The same request, so that the gateway can tell that it is.
+    assert len({request.headers["Idempotency-Key"] for request in gateway.requests}) == 1
+    assert all(request.body == gateway.requests[0].body for request in gateway.requests)
+
+
+async def test_retry_after_is_obeyed(gateway: ScriptedGateway, pauses: Pauses, backoff: Backoff) -> None:
+    gateway.script.append(answer(429, retry_after="40"))
+    async with Sender(gateway.url, KEY, pause=pauses, backoff=backoff) as sender:
+        sender.send(turn())
+        await gateway.until(lambda: len(gateway.turns) == 1)
+    assert 40 <= pauses.asked[0] <= 60
+
+
+async def test_waits_grow_and_start_anew_after_a_success(
+    gateway: ScriptedGateway, pauses: Pauses, backoff: Backoff
+) -> None:
+    gateway.script.extend([answer(500)] * 12)
+    async with Sender(gateway.url, KEY, pause=pauses, backoff=backoff) as sender:
+        sender.send(turn())
+        await gateway.until(lambda: len(gateway.turns) == 1)
+        gateway.script.append(answer(500))
+        sender.send(turn())
+        await gateway.until(lambda: len(gateway.turns) == 2)
+    assert pauses.asked[11] >= 30
+    assert pauses.asked[12] <= 0.5
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        sender = Sender(f"http://127.0.0.1:{nobody.getsockname()[1]}", KEY, pause=ForEver())
+        sender.start()
+        sender.send(turn())
+        sender.send(event())
+        assert await sender.aclose(0.05) == Left(turns=1, events=1)
+    assert (sender.stats.dropped_turns, sender.stats.dropped_events, sender.stats.queued) == (1, 1, 0)
+
+
+async def test_one_bad_turn_costs_no_other(
+    gateway: ScriptedGateway, pauses: Pauses, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.script.append(items({1: 422, 2: 503, 4: 413}))
+    sender = Sender(gateway.url, KEY, pause=pauses)
+    sent = [turn(str(number)) for number in range(5)]
+    for one in sent:
+        sender.send(one)
+    async with sender:
+        pass
+    assert texts(gateway) == ["0", "3", "2"]
+    assert [len(request.turns) for request in gateway.requests] == [5, 1]
+    assert sender.stats == Stats(sent=3, refused=2, retries=1)
+    (refused,) = [message for message in caplog.messages if message.startswith("refused")]
+    assert f"id='{sent[1].turn_id}'" in refused
+    assert "reason='scripted' field='text' detail='no good'" in refused
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_key_not_accepted_is_said_once_and_nothing_more_is_sent(
+    status: int, gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.always = answer(status, reason="unauthenticated")
+    async with Sender(gateway.url, KEY) as sender:
+        sender.send(turn(audio_bytes=100))
+        sender.send(event())
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        for _ in range(3):
+            sender.send(turn(audio_bytes=100))
+        assert await sender.aclose(LONG_S) == Left()
+    assert len(gateway.requests) == 1
+    (line,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert line.getMessage().startswith(f"key_not_accepted url={gateway.url} detail='detail of unauthenticated'")
+    assert KEY not in caplog.text
+    assert (sender.stats.sent, sender.stats.queued, sender.stats.dropped_turns, sender.stats.dropped_events) == (
+        0,
+        0,
+        4,
+        1,
+    )
+
+
+async def test_too_large_is_split_then_loses_audio_then_is_given_up(gateway: ScriptedGateway, pauses: Pauses) -> None:
+    gateway.always = too_large(3_000)
+    sender = Sender(gateway.url, KEY, pause=pauses)
+    for one in (turn("a"), turn("b", audio_bytes=1_500), turn("c", audio_bytes=9_000), turn("d" * 9_000), turn("e")):
+        sender.send(one)
+    async with sender:
+        pass
+    assert texts(gateway) == ["a", "b", "c", "e"]
+    assert ["audio_b64" in row for row in gateway.turns] == [False, True, False, False]
+    assert sender.stats == Stats(sent=4, refused=1, dropped_audio=1)
+    assert pauses.asked == []
+
+
+async def test_a_turn_that_the_gateway_crashes_on_does_not_hold_up_others(
+    gateway: ScriptedGateway, pauses: Pauses, backoff: Backoff
+) -> None:
+    gateway.always = crash_on("poison")
+    async with Sender(gateway.url, KEY, pause=pauses, backoff=backoff) as sender:
+        for text in ("a", "b", "poison", "c", "d"):
+            sender.send(turn(text))
+        await gateway.until(lambda: len(gateway.turns) == 4)
+        sender.send(turn("e"))
+        await gateway.until(lambda: len(gateway.turns) == 5)
+        assert texts(gateway) == ["a", "b", "c", "d", "e"]
+        # And it is not lost either.
+        gateway.always = None
+        assert await sender.aclose(LONG_S) == Left()
+    assert texts(gateway)[-1] == "poison"
+    assert (sender.stats.sent, sender.stats.queued) == (6, 0)
+
+
+async def test_audio_too_large_for_the_gateway_is_not_even_tried(gateway: ScriptedGateway) -> None:
+    async with Sender(gateway.url, KEY, limits=Limits(turn_bytes=10_000)) as sender:
+        sender.send(turn("a", audio_bytes=10_000))
+        sender.send(turn("b", audio_bytes=1_000))
+    assert [("audio_b64" in row) for row in gateway.turns] == [False, True]
+    assert sender.stats == Stats(sent=2, dropped_audio=1)
+
+
+async def test_what_is_no_json_costs_no_other(gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture) -> None:
+    async with Sender(gateway.url, KEY) as sender:
+        sender.send(turn("a"))
+        sender.send(turn(b"no text"))  # type: ignore[arg-type]
+        sender.send(CallEvent(call_id="c", type="metrics", at=1.0, data={"delay_s": float("nan")}))
+        sender.send(turn("b"))
+    assert texts(gateway) == ["a", "b"]
+    assert sender.stats == Stats(sent=2, refused=2)
+    assert "TypeError: Object of type bytes is not JSON serializable" in caplog.text
+
+
+async def test_send_raises_nothing(gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture) -> None:
+    async with Sender(gateway.url, KEY) as sender:
+        sender.send("a turn")  # type: ignore[arg-type]
+    sender.send(turn())
+    assert "TypeError: str: send takes a Turn or a CallEvent" in caplog.text
+    assert sender.stats == Stats(dropped_turns=1)
+
+
+async def test_memory_is_bounded_and_text_outlives_audio(gateway: ScriptedGateway) -> None:
+    held = asyncio.Event()
+    gateway.script.append(hang(held))
+    async with Sender(gateway.url, KEY, limits=Limits(queue_bytes=100_000)) as sender:
+        sender.send(turn("first"))
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        for number in range(20):
+            sender.send(turn(str(number), audio_bytes=20_000))
+        assert sender.stats.queued == 21
+        held.set()
+    assert texts(gateway) == ["first", *map(str, range(20))]
+    # 20 texts of 2.1 kB leave room for two recordings, the newest.
+    assert [row["text"] for row in gateway.turns if "audio_b64" in row] == ["18", "19"]
+    assert sender.stats == Stats(sent=21, dropped_audio=18)
+
+
+async def test_too_many_turns_cost_the_oldest(gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture) -> None:
+    sender = Sender(gateway.url, KEY, limits=Limits(queue_turns=3))
+    for number in range(5):
+        sender.send(turn(str(number)))
+    async with sender:
+        pass
+    assert texts(gateway) == ["2", "3", "4"]
+    assert sender.stats == Stats(sent=3, dropped_turns=2)
+    assert "turns_given_up count=2" in caplog.messages
+
+
+async def test_closing_tries_at_once_whatever_the_wait(gateway: ScriptedGateway) -> None:
+    gateway.script.append(answer(503, retry_after="600"))
+    pause = ForEver()
+    async with Sender(gateway.url, KEY, pause=pause) as sender:
+        sender.send(turn())
+        await pause.begun.wait()
+        assert await sender.aclose(LONG_S) == Left()
+        assert await sender.aclose() == Left()
+    assert len(gateway.turns) == 1
+
+
+async def test_closing_waits_no_longer_than_it_may(gateway: ScriptedGateway) -> None:
+    gateway.always = hang(asyncio.Event())
+    async with Sender(gateway.url, KEY) as sender:
+        sender.send(turn())
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        sender.send(event())
+        started = asyncio.get_running_loop().time()
+        assert await sender.aclose(0.05) == Left(turns=1, events=1)
+        assert asyncio.get_running_loop().time() - started < 5
+
+
+async def test_closing_without_a_start(gateway: ScriptedGateway) -> None:
+    sender = Sender(gateway.url, KEY)
+    sender.send(turn())
+    assert await sender.aclose() == Left(turns=1)
+
+
+async def test_closing_that_is_cancelled_leaves_no_task(gateway: ScriptedGateway, tmp_path: Path) -> None:
+    gateway.always = hang(asyncio.Event())
+    sender = Sender(gateway.url, KEY, spool=tmp_path)
+    sender.start()
+    sender.send(turn())
+    await gateway.until(lambda: len(gateway.requests) == 1)
+    closing = asyncio.create_task(sender.aclose(LONG_S))
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("mise-observer")]
+    assert len(files(tmp_path, "*/*.turn")) == 1
+
+
+# --- the spool
+
+
+async def test_what_was_left_is_sent_by_the_next(gateway: ScriptedGateway, tmp_path: Path) -> None:
+    gateway.always = answer(503)
+    async with Sender(gateway.url, KEY, spool=tmp_path, pause=ForEver()) as sender:
+        sender.send(turn("in a request", audio_bytes=500))
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        sender.send(event())
+        sender.send(turn("behind it"))
+        assert await sender.aclose(0) == Left(turns=2, events=1, spooled=3)
+    gateway.always = None
+    async with Sender(gateway.url, KEY, spool=tmp_path) as sender:
+        sender.send(turn("new"))
+    assert texts(gateway) == ["in a request", "behind it", "new"]
+    assert "audio_b64" in gateway.turns[0]
+    assert len(gateway.events) == 1
+    assert files(tmp_path) == []
+
+
+async def test_what_does_not_fit_in_memory_goes_to_disk_and_keeps_its_order(
+    gateway: ScriptedGateway, tmp_path: Path
+) -> None:
+    held = asyncio.Event()
+    gateway.script.append(hang(held))
+    limits = Limits(queue_bytes=100_000, batch_turns=2)
+    async with Sender(gateway.url, KEY, spool=tmp_path, limits=limits) as sender:
+        sender.send(turn("first"))
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        for number in range(30):
+            sender.send(turn(str(number), audio_bytes=20_000))
+            await spilled(sender)
+        assert sender.stats.spooled > 25
+        held.set()
+        await gateway.until(lambda: len(gateway.turns) == 31)
+        assert await sender.aclose(LONG_S) == Left()
+    assert texts(gateway) == ["first", *map(str, range(30))]
+    assert all("audio_b64" in row for row in gateway.turns[1:])
+    assert sender.stats == Stats(sent=31)
+    assert files(tmp_path) == []
+
+
+async def spilled(sender: Sender) -> None:
+    """Return once memory is no more than half full again."""
+    async with asyncio.timeout(20):
+        while sender._intake.half_full or sender._spilling:
+            await asyncio.sleep(0)
+
+
+async def test_with_a_spool_a_key_that_is_not_accepted_costs_nothing(gateway: ScriptedGateway, tmp_path: Path) -> None:
+    gateway.always = answer(401, reason="unauthenticated")
+    async with Sender(gateway.url, KEY, spool=tmp_path) as sender:
+        sender.send(turn("a"))
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        sender.send(turn("b"))
+        assert await sender.aclose(LONG_S) == Left(turns=2, spooled=2)
+    gateway.always = None
+    async with Sender(gateway.url, KEY, spool=tmp_path):
+        pass
+    assert texts(gateway) == ["a", "b"]
+
+
+async def test_a_spool_that_can_not_be_is_none(
+    gateway: ScriptedGateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    async with Sender(gateway.url, KEY, spool=tmp_path / "file") as sender:
+        sender.send(turn())
+    assert len(gateway.turns) == 1
+    assert "spool_unusable" in caplog.text
+
+
+# --- threads
+
+
+def test_many_threads_may_send() -> None:
+    async def receive(stop: asyncio.Event, ready: threading.Event, found: list[ScriptedGateway]) -> None:
+        async with scripted() as gateway:
+            found.append(gateway)
+            ready.set()
+            await stop.wait()
+
+    loop, stop, ready, found = asyncio.new_event_loop(), asyncio.Event(), threading.Event(), list[ScriptedGateway]()
+    serving = threading.Thread(target=lambda: loop.run_until_complete(receive(stop, ready, found)))
+    serving.start()
+    try:
+        assert ready.wait(20)
+        (gateway,) = found
+        with ThreadedSender(gateway.url, KEY) as sender:
+            threads = [
+                threading.Thread(target=lambda: [sender.send(turn(audio_bytes=10)) for _ in range(50)])
+                for _ in range(8)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sender.close(LONG_S) == Left()
+            assert sender.close() == Left()
+        assert sender.stats == Stats(sent=400)
+        assert len({row["turn_id"] for row in gateway.turns}) == 400
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        serving.join()
+        loop.close()
+
+
+@pytest.mark.parametrize("url", ["voice.example.com", "ftp://x", "", "http://"])
+def test_a_url_that_is_none_is_said_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address of a gateway"):
+        Sender(url, KEY)
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "ä"])
+def test_a_key_that_is_none_is_said_at_once(key: str) -> None:
+    with pytest.raises(ValueError, match="key: empty, or has characters"):
+        Sender("http://x", key)

@@ -1,0 +1,138 @@
+"""The spool: what is on disk is whole, in order, and bounded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mise_observer.lock import Lock
+from mise_observer.spool import BLOCK_BYTES, Lost, Spool
+from mise_observer.wire import Encoded, encode
+from tests.unit.observers.records import event, turn
+
+PLENTY = 2**30
+
+
+def taken(spool: Spool) -> list[Encoded]:
+    found: list[Encoded] = []
+    while len(spool):
+        names, _ = zip(*(batch := spool.take(1_000, PLENTY)[0]), strict=True)
+        found += [item for _, item in batch]
+        spool.remove(names)
+    return found
+
+
+def test_what_comes_out_is_what_went_in(tmp_path: Path) -> None:
+    items = [
+        encode(turn("a", audio_bytes=10)),
+        encode(event()),
+        encode(turn("b\n")),
+        encode(turn("c", audio_bytes=9_999)),
+    ]
+    spool = Spool(tmp_path, PLENTY)
+    for item in items:
+        assert spool.put(item) == Lost()
+    assert taken(spool) == [items[0], items[2], items[3], items[1]]
+    assert spool.close() == (0, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", PLENTY)
+    spool.put(encode(turn()))
+    assert [path.stat().st_mode & 0o077 for path in [tmp_path / "spool", *(tmp_path / "spool").iterdir()]] == [0, 0, 0]
+
+
+def test_the_next_goes_on_in_order_and_keeps_off_the_living(tmp_path: Path) -> None:
+    first, living = Spool(tmp_path, PLENTY), Spool(tmp_path, PLENTY)
+    items = [encode(turn(str(number), audio_bytes=number)) for number in range(4)]
+    living.put(items[3])
+    first.put(items[0])
+    assert first.close() == (1, 0)
+    second = Spool(tmp_path, PLENTY)
+    second.put(items[1])
+    assert second.close() == (2, 0)
+    third = Spool(tmp_path, PLENTY)
+    third.put(items[2])
+    assert taken(third) == items[:3]
+    assert taken(living) == [items[3]]
+
+
+def test_what_was_taken_and_not_removed_is_there_for_the_next(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, PLENTY)
+    item = encode(turn(audio_bytes=5))
+    spool.put(item)
+    assert [found for _, found in spool.take(1, 1)[0]] == [item]
+    assert spool.close() == (1, 0)
+    assert taken(Spool(tmp_path, PLENTY)) == [item]
+
+
+def test_oldest_audio_goes_first(tmp_path: Path) -> None:
+    # Four turns of a block each, and audio of two blocks each; room for eight.
+    spool = Spool(tmp_path, 8 * BLOCK_BYTES)
+    lost = Lost()
+    for number in range(4):
+        lost += spool.put(encode(turn(str(number), audio_bytes=BLOCK_BYTES + 1)))
+    assert lost == Lost(audio=2)
+    found = taken(spool)
+    assert [item.audio is not None for item in found] == [False, False, True, True]
+    assert len(found) == 4
+
+
+def test_without_audio_the_oldest_goes(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 3 * BLOCK_BYTES)
+    lost = Lost()
+    items = [encode(turn("0")), encode(event()), *(encode(turn(str(number))) for number in range(1, 4))]
+    for item in items:
+        lost += spool.put(item)
+    assert lost == Lost(turns=1, events=1)
+    assert taken(spool) == items[2:]
+    assert sum(1 for _ in tmp_path.rglob("*.*")) == 1  # the lock
+
+
+def test_adopting_obeys_the_bound(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, PLENTY)
+    for number in range(5):
+        spool.put(encode(turn(str(number), audio_bytes=100)))
+    spool.close()
+    spool = Spool(tmp_path, 6 * BLOCK_BYTES)
+    assert spool.adopted == Lost(audio=4)
+    assert [item.audio is not None for item in taken(spool)] == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"call_id": "c", "id": "t"}\n{"cut o', "[]\n{}", '{"call_id": "c"}\n{}'])
+def test_a_damaged_item_costs_no_other(tmp_path: Path, damage: str) -> None:
+    spool = Spool(tmp_path, PLENTY)
+    items = [encode(turn(str(number), audio_bytes=10)) for number in range(3)]
+    for item in items:
+        spool.put(item)
+    sorted(tmp_path.glob("*/*.turn"))[1].write_text(damage)
+    found, lost = spool.take(10, PLENTY)
+    assert [item for _, item in found] == [items[0], items[2]]
+    assert lost == Lost(turns=1)
+
+
+def test_a_write_that_was_broken_off_is_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, PLENTY)
+    spool.put(encode(turn("a", audio_bytes=10)))
+    spool.close()
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    (folder / "00000000000000000001-000000-x.turn.part").write_text("{")
+    (folder / "00000000000000000002-000000-x.audio").write_bytes(b"x")
+    spool = Spool(tmp_path, PLENTY)
+    assert len(taken(spool)) == 1
+    assert spool.close() == (0, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_on_a_removed_file_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    lock = Lock.take(path)
+    assert lock is not None
+    assert Lock.take(path) is None
+    lock.give_back(remove=False)
+    again = Lock.take(path)
+    assert again is not None
+    again.give_back(remove=True)
+    assert not path.exists()

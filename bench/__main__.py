@@ -10,6 +10,7 @@ from bench.delivery import measure_delivery
 from bench.dialogue import measure_dialogue
 from bench.latency import measure_gateway_and_latency
 from bench.measurements import Measurement, report
+from bench.observer import measure_observer
 from bench.outage import measure_outage
 from bench.recovery import measure_recovery
 from bench.state import measure_state
@@ -26,13 +27,13 @@ async def measure_stages(turns: int, seconds: float, rate: int) -> list[Measurem
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure acoustics, delivery, dialogue, recovery, state, every stage on turns without audio, and "
-        "how an outage of ClickHouse passes.",
+        description="Measure acoustics, delivery, dialogue, an observer, recovery, state, every stage on turns without "
+        "audio, and how an outage of ClickHouse passes.",
     )
     parser.add_argument(
         "only",
         nargs="?",
-        choices=("acoustics", "delivery", "dialogue", "outage", "recovery", "stages", "state"),
+        choices=("acoustics", "delivery", "dialogue", "observer", "outage", "recovery", "stages", "state"),
         help="one of them; default all but outage",
     )
     parser.add_argument("--turns", type=int, default=100_000, help="records to drain; default 100,000")
@@ -47,6 +48,8 @@ def main() -> None:
         found += measure_dialogue()
     if chosen.only in (None, "delivery"):
         found += asyncio.run(measure_delivery(chosen.turns))
+    if chosen.only in (None, "observer"):
+        found += asyncio.run(measure_observer(chosen.turns // 10))
     if chosen.only in (None, "state"):
         found += asyncio.run(measure_state(chosen.turns))
     if chosen.only in (None, "recovery"):

@@ -19,10 +19,10 @@ from statistics import median, quantiles
 from typing import Any
 
 from aiohttp import web
-from mise_observer import Audio, Limits, Sender, SpokenWord, Turn
 
 from bench.measurements import Measurement
 from bench.processes import in_process
+from mise_observer import Audio, Limits, Sender, SpokenWord, Turn
 from pipeline.settings import Settings
 
 CALLS = 20
@@ -57,7 +57,11 @@ async def measure_observer(count: int) -> list[Measurement]:
     found += [
         Measurement(name="loop delay, no observer", value=idle[0], unit="ms", how=f"p99; longest {idle[1]:.1f} ms"),
         Measurement(
-            name="loop delay, observer", value=held[0], unit="ms", how=f"p99; longest {held[1]:.1f} ms; {how}", limit="5"
+            name="loop delay, observer",
+            value=held[0],
+            unit="ms",
+            how=f"p99; longest {held[1]:.1f} ms; {how}",
+            limit="5",
         ),
         Measurement(name="CPU of an observed call", value=held[2], unit="ms/s", how=f"of audio; {how}"),
         Measurement(
@@ -202,4 +206,3 @@ def _serve(pipe: Any) -> None:
         await asyncio.Event().wait()
 
     asyncio.run(serve())
-

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mise_observer import Audio, CallEvent, Left, Sender, SpokenWord, Stats, Turn
 
+from mise_observer import Audio, CallEvent, Left, Sender, SpokenWord, Stats, Turn
 from tests.integration.live import BACK_WITHIN_S, Live
 from tests.integration.waiting import until
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from mise_observer.answer import Accepted, Answer, Denied, Refused, Unavailable
+from mise_observer.answer import Accepted, Answer, Denied, Refused, Unavailable, Verdict
 from mise_observer.backoff import Backoff
 from mise_observer.batch import Batch, Item, batches
 from mise_observer.encoding import Refusal, Spilled, Unsent, encode_all, is_turn, spill
@@ -251,15 +251,7 @@ class Sender:
             return [batch]
         if isinstance(answer, Unavailable):
             waits.append(answer)
-            batch.crashes += answer.crashed
-            if batch.crashes < CRASHES:
-                return [batch]
-            if len(batch.items) > 1:
-                return batch.halves()
-            if len(self._aside) < ASIDE:
-                self._aside.append(batch)
-                return []
-            return [batch]
+            return self._suspect(batch) if answer.crashed else [batch]
         if isinstance(answer, Refused):
             if len(batch.items) > 1:
                 return batch.halves()
@@ -267,8 +259,23 @@ class Sender:
                 self._intake.count(audio=1)
                 return [Batch([batch.items[0].without_audio()])]
             answer = [answer]
+        return self._settle_items(batch, answer, settled, waits)
+
+    def _suspect(self, batch: Batch) -> list[Batch]:
+        """What is to be sent next of a batch that the gateway crashed on."""
+        batch.crashes += 1
+        if batch.crashes >= CRASHES and len(batch.items) > 1:
+            return batch.halves()
+        if batch.crashes >= CRASHES and len(self._aside) < ASIDE:
+            self._aside.append(batch)
+            return []
+        return [batch]
+
+    def _settle_items(
+        self, batch: Batch, verdicts: Sequence[Verdict], settled: list[Item], waits: list[Unavailable]
+    ) -> list[Batch]:
         again: list[Item] = []
-        for item, verdict in zip(batch.items, answer, strict=True):
+        for item, verdict in zip(batch.items, verdicts, strict=True):
             if isinstance(verdict, Unavailable):
                 waits.append(verdict)
                 again.append(item)

@@ -451,10 +451,12 @@ def test_many_threads_may_send() -> None:
         assert ready.wait(20)
         (gateway,) = found
         with ThreadedSender(gateway.url, KEY) as sender:
-            threads = [
-                threading.Thread(target=lambda: [sender.send(turn(audio_bytes=10)) for _ in range(50)])
-                for _ in range(8)
-            ]
+
+            def send_many() -> None:
+                for _ in range(50):
+                    sender.send(turn(audio_bytes=10))
+
+            threads = [threading.Thread(target=send_many) for _ in range(8)]
             for thread in threads:
                 thread.start()
             for thread in threads:

@@ -169,6 +169,7 @@ class Sender:
                 await self._in_thread(self._open_spool)
             if self._spool is not None:
                 self._relief = asyncio.create_task(self._relieve(self._spool), name="mise-observer-spool")
+                self._half_full.set()  # it may be already, of what was sent before the spool was open
             async with aiohttp.ClientSession(headers=self._headers) as http:
                 await self._post_all(Poster(http, self._url))
         except Exception:

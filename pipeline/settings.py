@@ -15,6 +15,9 @@ from schemas.features import F0Estimator
 
 PREFIX = "MISE_VOICE_"
 
+CLIENTS = {"MISE_VOICE_URL", "MISE_VOICE_KEY"}
+"""Where clients send turns, and with which key, in the docs' examples: no settings, but set in the same shell."""
+
 
 class Settings(BaseSettings):
     """Read from `MISE_VOICE_…` variables; a misspelt name is refused by `from_environment`."""
@@ -141,7 +144,7 @@ class Settings(BaseSettings):
     @classmethod
     def from_environment(cls) -> Self:
         """Settings as the environment gives them. Raises Misconfigured, naming the variables."""
-        names = {f"{PREFIX}{field}".upper() for field in cls.model_fields}
+        names = {f"{PREFIX}{field}".upper() for field in cls.model_fields} | CLIENTS
         unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in names)
         if unknown:
             raise Misconfigured(f"{', '.join(unknown)}: no such setting; the settings are listed in docs/settings.md")

@@ -46,7 +46,9 @@ def test_misspelt_setting_is_refused_and_named(monkeypatch: pytest.MonkeyPatch, 
         Settings.from_environment()
 
 
-@pytest.mark.parametrize("name", ["MISE_KAFKA_BROKER", "KAFKA_BROKERS", "XMISE_VOICE_A"])
+@pytest.mark.parametrize(
+    "name", ["MISE_KAFKA_BROKER", "KAFKA_BROKERS", "XMISE_VOICE_A", "MISE_VOICE_URL", "MISE_VOICE_KEY"]
+)
 def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "x")
     assert Settings.from_environment() == Settings()

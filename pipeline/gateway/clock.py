@@ -15,10 +15,16 @@ class Clock:
 
     def __init__(self) -> None:
         self._acknowledged_us = 0
+        self._given_us = 0
+        """The latest that was given while the wall clock was behind: two at once are not to be the same."""
 
     def now_us(self) -> int:
         """Epoch µs."""
-        return max(time.time_ns() // 1000, self._acknowledged_us + 1)
+        wall_us = time.time_ns() // 1000
+        if wall_us > self._acknowledged_us:
+            return wall_us
+        self._given_us = max(self._given_us, self._acknowledged_us) + 1
+        return self._given_us
 
     def acknowledged(self, received_at: int) -> None:
         """A record of that moment [epoch µs] is durable."""

@@ -26,6 +26,11 @@ Accepted = AcceptedTurn | AcceptedEvent
 RENEW_EVERY_S = 1.0
 """A client that sends a record that Kafka refuses, again and again, costs the others no more than that."""
 
+RENEWED_WITHIN_S = 10.0
+
+STOP_WITHIN_S = 1.0
+"""A renewal that is cancelled has nothing to finish."""
+
 
 class Publisher:
     """Publishes to `turns.received`. An async context manager; connects on entering."""
@@ -36,6 +41,7 @@ class Publisher:
         self._timeout_s = settings.gateway_produce_timeout_s
         self._renewed_at = float("-inf")
         self._renewal: asyncio.Task[None] | None = None
+        self._stopping: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Publisher:
         await self._blobs.check_writable()
@@ -44,7 +50,10 @@ class Publisher:
 
     async def __aexit__(self, *_: object) -> None:
         if self._renewal is not None:
-            await self._renewal
+            self._renewal.cancel()
+            await asyncio.wait([self._renewal], timeout=STOP_WITHIN_S)
+        for stopping in self._stopping:
+            stopping.cancel()
         await self._producer.stop()
 
     async def publish(self, accepted: Sequence[Accepted]) -> list[Unavailable | None]:
@@ -58,6 +67,7 @@ class Publisher:
             async with asyncio.timeout(self._timeout_s):
                 stored = await asyncio.gather(*(self._store(item) for item in accepted))
                 results = list(stored)
+                sender = self._producer  # after the audio, which takes long: it may be another one by now
                 sent = {
                     index: await self._send(sender, item)
                     for index, item in enumerate(accepted)
@@ -65,6 +75,8 @@ class Publisher:
                 }
                 outcomes = await asyncio.gather(*sent.values(), return_exceptions=True)
         except (KafkaError, TimeoutError) as error:
+            if isinstance(error, KafkaError):
+                self._renew_after(sender, error)  # its sending may have ended for good
             # Some may have got through: their senders try again, and the same turn again changes nothing.
             return [result or _unavailable(error) for result in results]
         for index, outcome in zip(sent, outcomes, strict=True):
@@ -126,12 +138,16 @@ class Publisher:
 
     async def _renew(self) -> None:
         try:
-            renewed = await self._started()
-        except KafkaError as error:
+            async with asyncio.timeout(RENEWED_WITHIN_S):
+                renewed = await self._started()
+        except (KafkaError, TimeoutError) as error:
             log.warning("producer_not_renewed", error=repr(error))  # the next refusal tries again
             return
         before, self._producer = self._producer, renewed
-        await before.stop()
+        # In a task of its own: it waits for what it has sent, for as long as Kafka is away.
+        stopping = asyncio.create_task(before.stop())
+        self._stopping.add(stopping)
+        stopping.add_done_callback(self._stopping.discard)
 
     async def _send(self, sender: AIOKafkaProducer, item: Accepted) -> asyncio.Future[object]:
         record = item.record

@@ -133,7 +133,7 @@ async def test_correction_is_later_than_the_turn_though_the_clock_was_set_back(
     now = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now - 2 * 60 * 60 * 10**9)
     await service.turn(turn_id="t-1", text="corrected")
-    await service.post("/v1/turns:batch", {"turns": [TURN | {"turn_id": "t-1", "text": "again"}]})
+    await service.post("/v1/turns:batch", {"turns": [TURN | {"turn_id": "t-1", "text": text} for text in ("a", "b")]})
     received = [item.record.received_at for item in service.publisher.published]
     assert received == sorted(set(received))
 

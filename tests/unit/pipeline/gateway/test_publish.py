@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, OutOfOrderSequenceNumber, RequestTimedOutError
 
 from pipeline.gateway import publish
 from pipeline.gateway.accept import AcceptedTurn
@@ -125,3 +125,36 @@ async def test_bug_is_not_taken_for_an_outage(world: World, publisher: Callable[
     world.ack_error = {"a": ZeroDivisionError()}
     with pytest.raises(ZeroDivisionError):
         await outcomes(publisher, accepted("a"))
+
+
+class Refusing(World):
+    """A producer that Kafka refuses everything of, and that never ends."""
+
+    async def send(self, topic: str, value: bytes, *, key: bytes, timestamp_ms: int) -> asyncio.Future[object]:
+        future = await super().send(topic, value, key=key, timestamp_ms=timestamp_ms)
+        if future.done():
+            future = asyncio.get_running_loop().create_future()
+        future.set_exception(OutOfOrderSequenceNumber())
+        return future
+
+    async def stop(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["refused", "dead"])
+async def test_producer_that_kafka_refuses_is_replaced_however_long_it_takes_to_stop(
+    world: World, publisher: Callable[[], Publisher], monkeypatch: pytest.MonkeyPatch, dead: bool
+) -> None:
+    """Also one that follows it; dead : its sender has ended, so that nothing can be sent any more."""
+    refusing = [Refusing(), Refusing()]
+    for each in refusing:
+        each.send_error = OutOfOrderSequenceNumber() if dead else None
+    producers = iter([*refusing, world])
+    monkeypatch.setattr(publish, "producer", lambda *_, **__: next(producers))
+    monkeypatch.setattr(publish, "RENEW_EVERY_S", 0.0)
+    async with publisher() as made:
+        for _ in refusing:
+            assert await made.publish([accepted("a")]) != [None]
+            assert made._renewal is not None
+            await made._renewal
+        assert await made.publish([accepted("a")]) == [None]

@@ -129,7 +129,13 @@ class DeadLetters:
             async with reader(self._settings, client_id=f"mise-voice-{self._stage}-counts") as consumer:
                 await check_created(consumer)
                 saved = (await read_newest(consumer, DEAD_LETTERS_COUNTS.name, [0]))[0]
-                for stored in (decode(COUNTS_DECODER, value) for value in saved.values()):
+                for key, value in saved.items():
+                    try:
+                        stored = decode(COUNTS_DECODER, value)
+                    except Refused as error:
+                        # It would stop every stage; without it one partition's limit counts anew.
+                        log.warning("count_unreadable", key=key, error=str(error))
+                        continue
                     place = TopicPartition(stored.topic, stored.partition)
                     if stored.stage != self._stage or stored.partition not in partitions:
                         continue

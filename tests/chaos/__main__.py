@@ -75,7 +75,7 @@ KINDS: list[Callable[[random.Random], Fault]] = [
         for trouble in get_args(Trouble)
     ),
     lambda chance: Poison(chance.randrange(2**32)),
-    lambda chance: Reject(chance.uniform(5, 60)),
+    lambda _: Reject(60.0),
     *(
         lambda chance, number=number: Brokers((chance.randrange(1, 4),), number)
         for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)

@@ -106,6 +106,16 @@ async def test_stage_whose_topics_were_not_migrated_says_so(settings: Settings) 
     )
 
 
+async def test_count_that_nobody_can_read_stops_no_stage(settings: Settings) -> None:
+    async with producer(settings, client_id="tests") as sender:
+        await send_all(sender, [Outgoing(DEAD_LETTERS_COUNTS.name, 0, b"poison", b"\xff no count", T0)])
+    await put(settings, [POISON, GOOD])
+    async with worker(settings) as features:
+        assert await until(lambda: committed(settings), lambda offset: offset == 2) == 2
+        assert "count_unreadable" in features.log.read_text()
+    assert await letters(settings) == [0]
+
+
 class Worker(NamedTuple):
     process: Process
     log: Path

@@ -73,6 +73,8 @@ async def undisturbed(started: Started) -> dict[str, list[Row]]:
     for turn in turns:
         await live.turn(turn)
     await live.event("undisturbed", EVENT)
+    # All sent is in the rows before they are read: one view is read after the other.
+    await live.read()
     found = await until(
         lambda: live.said("undisturbed"),
         lambda found: len(found["overlaps"]) == len(turns) - 1 and len(found["call_events"]) == 1,

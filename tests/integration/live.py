@@ -161,6 +161,15 @@ class Live:
                 behind += sum(ends[place.partition] - max(0, committed[place].offset) for place in places)
         return behind
 
+    async def read(self) -> None:
+        """Return when the stages have read all that was sent."""
+        assert await until(self.lag, lambda lag: lag == 0, within_s=60) == 0
+
+    async def dead_letters_end(self) -> int:
+        """Where the dead letters end once those of earlier tests are written, repeated ones after a kill included."""
+        await self.read()
+        return (await self.ends(DEAD_LETTERS))[0]
+
     # --- processes
 
     def send(self, name: str, number: signal.Signals) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.dead_letter import DeadLetter
 from schemas.identity import record_key
-from schemas.topics import ANNOTATED, DEAD_LETTERS, MEASURED, RECEIVED, SUMMARISED, TopicSpec
+from schemas.topics import ANNOTATED, MEASURED, RECEIVED, SUMMARISED, TopicSpec
 from tests.integration.conversation import turn
 from tests.integration.live import WORKSPACE, Live
 from tests.integration.waiting import until
@@ -24,7 +24,7 @@ RECORDS = [
 async def test_unreadable_record_becomes_a_dead_letter_and_its_neighbours_rows(
     live: Live, call_id: str, topic: TopicSpec, stage: str, value: bytes | None, reason: str
 ) -> None:
-    (since,) = (await live.ends(DEAD_LETTERS)).values()
+    since = await live.dead_letters_end()
     await live.turn(turn(call_id, 0))
     await until(lambda: live.summary(call_id))
     key = record_key(WORKSPACE, call_id)  # the partition of the call's own records

@@ -74,11 +74,6 @@ async def end(live: Live) -> int:
     return (await live.ends(DEAD_LETTERS))[0]
 
 
-async def read(live: Live) -> None:
-    """Return when the stages have read all."""
-    assert await until(live.lag, lambda lag: lag == 0, within_s=60) == 0
-
-
 @asynccontextmanager
 async def narrow_texts(live: Live) -> AsyncIterator[None]:
     """A table of turns that takes no text of more than NARROW bytes, for the length of the block."""
@@ -97,8 +92,7 @@ async def narrow_texts(live: Live) -> AsyncIterator[None]:
 
 
 async def test_rejected_row_is_retried_once_it_is_mended_and_arrives_once(live: Live, call_id: str) -> None:
-    await read(live)  # whatever other tests sent has room
-    since = await end(live)
+    since = await live.dead_letters_end()  # whatever other tests sent has room in the table
     text = f"{call_id} " + "and so on " * NARROW
     async with narrow_texts(live):
         await live.turn(turn(call_id, 0) | {"text": text})
@@ -125,7 +119,7 @@ async def test_rejected_row_is_retried_once_it_is_mended_and_arrives_once(live: 
         ((str(letter), "--all"), "retried: 1\n"),
     ):
         assert await command(live, "retry", "--yes", *arguments) == Ran(0, "", says)
-    await read(live)
+    await live.read()
     assert [row["turn_id"] for row in await until(lambda: live.turns(call_id))] == ["t000", "t002"]
     assert len(await live.rows("SELECT * FROM turns WHERE text = {text:String}", text=text)) == 1
     assert await end(live) == since + 1
@@ -138,7 +132,7 @@ async def test_kill_between_sending_and_marking_repeats_and_changes_no_row(
     live: Live, call_id: str, topic: TopicSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record whose time is not known when it is read first, and is when it is sent again."""
-    since = await end(live)
+    since = await live.dead_letters_end()
     received = received_turn(workspace=WORKSPACE, call_id=call_id, received=time.time_ns() // 10**6 - T0)
     value = encode(received if topic == RECEIVED else measured(received))
     key = record_key(WORKSPACE, call_id)
@@ -165,7 +159,7 @@ async def test_kill_between_sending_and_marking_repeats_and_changes_no_row(
 
     assert await retry() == 1
     assert (await live.ends(topic))[put.partition] == put.offset + 3, "into the partition that it was read from"
-    await read(live)
+    await live.read()
     assert await live.turns(call_id) == rows
     assert (await live.summary(call_id))["turns"] == 1
     assert await end(live) == since + 1
@@ -173,7 +167,7 @@ async def test_kill_between_sending_and_marking_repeats_and_changes_no_row(
 
 
 async def test_record_that_is_still_poison_becomes_a_new_letter_and_both_are_dropped(live: Live, call_id: str) -> None:
-    since = await end(live)
+    since = await live.dead_letters_end()
     key = record_key(WORKSPACE, call_id)
     put = await live.producer.send_and_wait(RECEIVED.name, b"\xff no \x9b JSON", key=key)
     letter = await one_letter(live, since)

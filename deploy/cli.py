@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from enum import StrEnum
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -339,24 +340,50 @@ def create_key(
     typer.echo(key)
 
 
+@keys_app.command("add-livekit")
+def add_livekit_key(
+    api_key: Annotated[str, typer.Argument(help="The API key that LiveKit signs webhooks with.")],
+    *,
+    workspace: Annotated[str, typer.Option(help="Whose calls the webhooks tell of.")] = "default",
+    name: Annotated[str, typer.Option(help="Which project it is, for people.")] = "",
+) -> None:
+    """Take the webhooks of a LiveKit project; its secret is read from LIVEKIT_API_SECRET, or asked for.
+
+    The keys file holds the secret as it is, since signatures can't be checked otherwise.
+    """
+    from pipeline.gateway import keys  # noqa: PLC0415
+
+    # Never an argument: others see those in the list of processes.
+    secret = os.environ.get("LIVEKIT_API_SECRET") or _secret_of_stdin()
+    keys.add_livekit(Settings.from_environment().keys_file(), api_key, secret, workspace=workspace, name=name)
+    typer.echo(f"webhooks of {api_key} are taken for workspace {workspace}", err=True)
+
+
 @keys_app.command("list")
 def list_keys() -> None:
-    """List the keys by the beginning of their hash."""
+    """List the keys: ours by the beginning of their hash, LiveKit's by their name."""
     from pipeline.gateway import keys  # noqa: PLC0415
 
     table = Table("id", "workspace", "scopes", "name")
     for key in keys.read(Settings.from_environment().keys_file()):
-        table.add_row(key.id, key.workspace, ", ".join(key.scopes), plain(key.name))
+        scopes = ", ".join(key.scopes) if isinstance(key, keys.ApiKey) else "webhooks/livekit"
+        table.add_row(plain(key.id), key.workspace, scopes, plain(key.name))
     Console().print(table)
 
 
 @keys_app.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows it.")]) -> None:
-    """Revoke a key; the gateway refuses it from the next request on."""
+    """Revoke a key, or LiveKit's; the gateway refuses it from the next request on."""
     from pipeline.gateway import keys  # noqa: PLC0415
 
     revoked = keys.revoke(Settings.from_environment().keys_file(), key_id)
     typer.echo(f"revoked {revoked.id} of workspace {revoked.workspace}", err=True)
+
+
+def _secret_of_stdin() -> str:
+    if sys.stdin.isatty():
+        return getpass("LiveKit API secret: ")
+    return sys.stdin.readline().strip()
 
 
 def _cell(value: object) -> Text:

@@ -131,7 +131,7 @@ def _own_key(settings: Settings) -> str:
     file = settings.data_dir / "api.key"
     known = keys.read(settings.keys_file())
     key = secret(file, keys.generate)
-    if keys.digest(key) not in {entry.sha256 for entry in known}:
+    if keys.digest(key) not in {entry.sha256 for entry in known if isinstance(entry, keys.ApiKey)}:
         file.unlink()
         key = secret(file, keys.generate)
         keys.add(settings.keys_file(), key, workspace=WORKSPACE, name="mise-voice run")

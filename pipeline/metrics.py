@@ -13,6 +13,9 @@ REQUEST_SECONDS = Histogram(
 IN_FLIGHT_BYTES = Gauge("mise_gateway_in_flight_bytes", "What the requests that are being answered hold.")
 ACCEPTED = Counter("mise_gateway_accepted_total", "Turns and call events acknowledged by Kafka.", ["record"])
 REFUSED = Counter("mise_gateway_refused_total", "Turns and call events refused.", ["record", "reason"])
+HOOKS_LEFT_OUT = Counter(
+    "mise_gateway_hooks_left_out_total", "Webhooks of LiveKit acknowledged and not stored: they are about no room."
+)
 AUDIO_BYTES = Counter("mise_gateway_audio_bytes_total", "Audio stored in the blob store.")
 
 STAGE_RECORDS = Counter("mise_stage_records_total", "Records a stage has finished with.", ["stage"])

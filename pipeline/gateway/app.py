@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from pipeline import metrics
-from pipeline.gateway import openapi, problems
+from pipeline.gateway import livekit, openapi, problems
 from pipeline.gateway.accept import AcceptedEvent, AcceptedTurn, Limits, accept_event, accept_turn
 from pipeline.gateway.body import read_body
 from pipeline.gateway.clock import Clock
@@ -24,6 +24,7 @@ from pipeline.gateway.idempotency import Answer, Answers
 from pipeline.gateway.in_flight import REQUEST_BYTES, InFlight
 from pipeline.gateway.keys import KeyRing, Scope
 from pipeline.gateway.publish import Publisher
+from pipeline.gateway.signature import Signed, check_body, signed
 from pipeline.settings import Settings
 from pipeline.version import VERSION
 from schemas.codec import decode, encode
@@ -35,6 +36,8 @@ from schemas.turn import Turn
 log = structlog.get_logger()
 
 T = TypeVar("T")
+C = TypeVar("C")
+"""Whom a request is from."""
 
 _TURN: msgspec.json.Decoder[Turn] = msgspec.json.Decoder(Turn)
 _BATCH: msgspec.json.Decoder[TurnBatch] = msgspec.json.Decoder(TurnBatch)
@@ -58,6 +61,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.add_api_route("/v1/turns:batch", gateway.post_batch, methods=["POST"])
     # `path`: a call_id may hold a slash, sent as %2F.
     app.add_api_route("/v1/calls/{call_id:path}/events", gateway.post_event, methods=["POST"])
+    app.add_api_route("/v1/webhooks/livekit", gateway.post_livekit, methods=["POST"])
     app.add_api_route("/healthz", gateway.get_health, methods=["GET"])
     app.add_api_route("/readyz", gateway.get_ready, methods=["GET"])
     app.add_api_route("/metrics", gateway.get_metrics, methods=["GET"])
@@ -76,6 +80,8 @@ class Gateway:
         self.in_flight = InFlight(most, drain_s=settings.gateway_drain_s)
         self._keys = KeyRing(settings.keys_file())
         self._answers = Answers(time.monotonic)
+        # Apart: there are many webhooks in a call, and they are not to drive out the answers to clients.
+        self._hooks = Answers(time.monotonic)
         self._clock = Clock()
         self._limits = Limits(
             text_bytes=settings.gateway_text_bytes,
@@ -95,7 +101,7 @@ class Gateway:
             record = accepted.record
             return Answer(HTTPStatus.ACCEPTED, encode(TurnAccepted(record.call_id, record.turn_id)))
 
-        return await self._answer(request, "turns", handle)
+        return await self._ingest(request, "turns", handle)
 
     async def post_event(self, request: Request, call_id: str) -> Response:
         """One call event: 202 once it is durable."""
@@ -115,7 +121,7 @@ class Gateway:
             record = accepted.record
             return Answer(HTTPStatus.ACCEPTED, encode(EventAccepted(record.call_id, record.event_id)))
 
-        return await self._answer(request, "events", handle)
+        return await self._ingest(request, "events", handle)
 
     async def post_batch(self, request: Request) -> Response:
         """Many turns: 207 with a result for each, in the order sent."""
@@ -141,7 +147,20 @@ class Gateway:
             final = all(item.status != HTTPStatus.SERVICE_UNAVAILABLE for item in results)
             return Answer(HTTPStatus.MULTI_STATUS, encode(BatchResult(results)), final)
 
-        return await self._answer(request, "turns:batch", handle)
+        return await self._ingest(request, "turns:batch", handle)
+
+    async def post_livekit(self, request: Request) -> Response:
+        """A webhook of LiveKit: 202 once its event is durable, 204 when it is about no room."""
+
+        def authenticate() -> Signed:
+            return signed(request.headers.get("authorization", ""), self._keys.find_livekit)
+
+        async def handle(body: bytes, claimed: Signed) -> Answer:
+            check_body(claimed, body)
+            place = (claimed.livekit_key, claimed.sha256)
+            return await self._hooks.once(place, body, lambda: self._hook(body, claimed.workspace))
+
+        return await self._answer(request, "webhooks/livekit", authenticate, handle)
 
     async def get_health(self) -> Response:
         """The process lives."""
@@ -159,6 +178,28 @@ class Gateway:
     async def get_metrics(self) -> Response:
         """Metrics in Prometheus's text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    async def _hook(self, body: bytes, workspace: str) -> Answer:
+        accepted = _counted("event", lambda: self._accept_hook(body, workspace))
+        if accepted is None:
+            metrics.HOOKS_LEFT_OUT.inc()
+            return Answer(HTTPStatus.NO_CONTENT, b"")
+        await self._publish_one(accepted)
+        record = accepted.record
+        return Answer(HTTPStatus.ACCEPTED, encode(EventAccepted(record.call_id, record.event_id)))
+
+    def _accept_hook(self, body: bytes, workspace: str) -> AcceptedEvent | None:
+        hook = livekit.hook_of(body)
+        call_id = livekit.call_of(hook)
+        if call_id is None:
+            return None
+        return accept_event(
+            livekit.event_of(hook),
+            call_id=call_id,
+            workspace=workspace,
+            received_at=self._clock.now_us(),
+            limits=self._limits,
+        )
 
     def _accept(self, turn: Turn, workspace: str) -> AcceptedTurn:
         return accept_turn(turn, workspace=workspace, received_at=self._clock.now_us(), limits=self._limits)
@@ -181,21 +222,34 @@ class Gateway:
                 self._clock.acknowledged(item.record.received_at)
         return results
 
-    async def _answer(
+    async def _ingest(
         self, request: Request, route: str, handle: Callable[[bytes, str], Awaitable[Answer]]
+    ) -> Response:
+        """The answer to a client that has a key of ours."""
+
+        async def once(body: bytes, workspace: str) -> Answer:
+            key = _idempotency_key(request)
+            if key is None:
+                return await handle(body, workspace)
+            place = (workspace, request.url.path, key)
+            return await self._answers.once(place, body, lambda: handle(body, workspace))
+
+        return await self._answer(request, route, lambda: self._workspace(request, "ingest"), once)
+
+    async def _answer(
+        self,
+        request: Request,
+        route: str,
+        authenticate: Callable[[], C],
+        handle: Callable[[bytes, C], Awaitable[Answer]],
     ) -> Response:
         started = time.perf_counter()
         try:
-            workspace = self._workspace(request, "ingest")
+            caller = authenticate()  # before the body is read
             async with self.in_flight.request() as hold:
                 encoding = request.headers.get("content-encoding")
                 body = await read_body(request.stream(), encoding, self._body_bytes, hold)
-                key = _idempotency_key(request)
-                if key is None:
-                    answer = await handle(body, workspace)
-                else:
-                    place = (workspace, request.url.path, key)
-                    answer = await self._answers.once(place, body, lambda: handle(body, workspace))
+                answer = await handle(body, caller)
             response = Response(answer.body, answer.status, media_type="application/json")
         except Refused as error:
             response = problems.response(problems.refused(error))

@@ -29,6 +29,7 @@ def test_key_added_is_found_and_its_text_is_not_in_the_file(path: Path) -> None:
     key = keys.generate()
     keys.add(path, key, workspace="acme", name="first")
     (entry,) = keys.read(path)
+    assert isinstance(entry, keys.ApiKey)
     assert (entry.workspace, entry.scopes, entry.name, entry.sha256) == ("acme", ["ingest"], "first", keys.digest(key))
     assert key.encode() not in path.read_bytes()
     assert KeyRing(path).find(key) == entry

@@ -69,7 +69,7 @@ class LiveKitKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class _Kind(Struct, frozen=True):
     """What tells the kinds of lines apart."""
 
-    livekit_key: msgspec.Raw | None = None
+    livekit_key: object = None
 
 
 Entry = ApiKey | LiveKitKey

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from pipeline.gateway import app as gateway_app
 from pipeline.gateway import keys
@@ -22,6 +23,7 @@ from pipeline.settings import Settings
 from pipeline.version import VERSION
 from schemas.codec import encode
 from schemas.errors import Unavailable
+from tests import webhooks
 
 KEY = "mv_test"
 TURN: dict[str, Any] = {
@@ -71,6 +73,7 @@ class Service:
         self.gateway = gateway
         self.publisher = publisher
         self.keys_file = keys_file
+        self.livekit_key: str | None = None
 
     async def post(self, path: str = "/v1/turns", body: Any = None, **headers: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(TURN if body is None else body).encode()
@@ -433,6 +436,132 @@ async def test_concurrent_requests_under_a_key_are_published_once(service: Servi
 @pytest.mark.parametrize("key", ["", "x" * 257])
 async def test_key_has_1_to_256_characters(service: Service, key: str) -> None:
     problem(await service.post(**{"Idempotency-Key": key}), 422, "invalid", "Idempotency-Key")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# LiveKit's webhooks
+
+
+async def post_hook(service: Service, body: bytes, **headers: str) -> httpx.Response:
+    if service.livekit_key is None:
+        service.livekit_key = webhooks.API_KEY
+        keys.add_livekit(service.keys_file, webhooks.API_KEY, webhooks.SECRET, workspace="acme", name="")
+    return await service.client.post(webhooks.PATH, content=body, headers=webhooks.headers_of(body) | headers)
+
+
+HOOKS = [webhooks.body_of(hook) for hook in webhooks.call("RM_x", 1_767_225_600)]
+
+
+async def test_webhook_is_accepted_as_an_event_of_its_room(service: Service) -> None:
+    response = await post_hook(service, HOOKS[2])
+    assert response.status_code == 202
+    assert response.json() == {"call_id": "RM_x", "event_id": "EV_x2"}
+    (published,) = service.publisher.published
+    record = published.record
+    assert (record.workspace, record.call_id, record.participant) == ("acme", "RM_x", "PA_caller")
+    assert not [value for value in (webhooks.TURN_PASSWORD, *webhooks.PERSONAL) if value.encode() in published.encoded]
+
+
+async def test_webhook_delivered_again_is_answered_and_not_published_again(service: Service) -> None:
+    first, second = await post_hook(service, HOOKS[0]), await post_hook(service, HOOKS[0])
+    assert (first.status_code, first.content) == (second.status_code, second.content)
+    assert len(service.publisher.published) == 1
+
+
+async def test_webhook_during_an_outage_of_kafka_is_503_and_taken_when_it_comes_again(service: Service) -> None:
+    service.publisher.away = {"*"}
+    response = await post_hook(service, HOOKS[0])
+    problem(response, 503, "unavailable", None)
+    assert response.headers["Retry-After"] == "2"
+    service.publisher.away = set()
+    assert (await post_hook(service, HOOKS[0])).status_code == 202
+
+
+async def test_webhook_about_no_room_is_acknowledged_and_not_stored(service: Service) -> None:
+    hook = {"event": "egress_started", "id": "EV_1", "createdAt": "1767225600", "egressInfo": {"egressId": "EG_1"}}
+    before = REGISTRY.get_sample_value("mise_gateway_hooks_left_out_total") or 0
+    response = await post_hook(service, webhooks.body_of(hook))
+    assert (response.status_code, response.content) == (204, b"")
+    assert service.publisher.published == []
+    assert REGISTRY.get_sample_value("mise_gateway_hooks_left_out_total") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason", "field"),
+    [
+        (b"[]", 422, "invalid", None),
+        (b"{", 400, "not_json", None),
+        (b'{"a":' + b"[" * 100_000, 400, "too_deep", None),
+        (b'{"event":"room_started","id":"EV_1","createdAt":"7","room":{"sid":"RM_x"}}', 422, "time_out_of_range", "at"),
+        (
+            b'{"event":"room_started","id":"\\u0000","createdAt":"1767225600","room":{"sid":"RM_x"}}',
+            422,
+            "invalid",
+            None,
+        ),
+        (b" " * (2**20 + 1), 413, "too_large", None),
+    ],
+)
+async def test_signed_body_that_is_no_webhook_is_a_problem(
+    service: Service, body: bytes, status: int, reason: str, field: str | None
+) -> None:
+    response = await post_hook(service, body)
+    assert (response.status_code, response.json()["reason"]) == (status, reason)
+    if field is not None:
+        assert response.json()["field"] == field
+    assert service.publisher.published == []
+
+
+async def test_webhook_that_is_not_signed_by_the_secret_is_401_and_its_body_is_not_read(service: Service) -> None:
+    await post_hook(service, HOOKS[0])
+    unread = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal unread
+        unread += 1
+        yield HOOKS[1]
+
+    for token in (
+        webhooks.token_of(HOOKS[1], webhooks.SECRET[::-1]),
+        webhooks.token_of(HOOKS[1], iss="APIother"),
+        f"Bearer {webhooks.token_of(HOOKS[1])}",
+        f"Bearer {KEY}",
+        "",
+        "\xff.\xff.\xff",
+    ):
+        response = await service.client.post(
+            webhooks.PATH,
+            content=body(),
+            headers={"Authorization": token.encode("latin-1")},  # type: ignore[dict-item]
+        )
+        problem(response, 401, "unauthenticated", "Authorization")
+    response = await service.client.post(webhooks.PATH, content=HOOKS[1] + b" ", headers=webhooks.headers_of(HOOKS[1]))
+    problem(response, 401, "unauthenticated", "Authorization")
+    assert unread == 0
+    assert len(service.publisher.published) == 1
+
+
+async def test_livekits_token_opens_nothing_else(service: Service) -> None:
+    await post_hook(service, HOOKS[0])
+    body = json.dumps(TURN).encode()
+    response = await service.post(body=body, Authorization=f"Bearer {webhooks.token_of(body)}")
+    problem(response, 401, "unauthenticated", "Authorization")
+
+
+async def test_project_of_another_workspace_is_that_workspaces(service: Service) -> None:
+    keys.add_livekit(service.keys_file, "APIother", webhooks.SECRET[::-1], workspace="other", name="")
+    token = webhooks.token_of(HOOKS[0], webhooks.SECRET[::-1], iss="APIother")
+    assert (await post_hook(service, HOOKS[0], Authorization=token)).status_code == 202
+    assert (await post_hook(service, HOOKS[0])).status_code == 202
+    assert [item.record.workspace for item in service.publisher.published] == ["other", "acme"]
+    forged = webhooks.token_of(HOOKS[0], webhooks.SECRET[::-1])
+    problem(await post_hook(service, HOOKS[0], Authorization=forged), 401, "unauthenticated", "Authorization")
+
+
+async def test_webhooks_of_a_revoked_secret_are_refused_at_once(service: Service) -> None:
+    assert (await post_hook(service, HOOKS[0])).status_code == 202
+    keys.revoke(service.keys_file, webhooks.API_KEY)
+    problem(await post_hook(service, HOOKS[0]), 401, "unauthenticated", "Authorization")
 
 
 # ----------------------------------------------------------------------------------------------------------------------

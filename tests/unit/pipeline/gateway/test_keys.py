@@ -160,3 +160,93 @@ def test_ring_complains_of_a_damaged_file_until_it_is_mended(path: Path) -> None
             ring.find("one")
     path.write_bytes(good)
     assert ring.find("one") is not None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# LiveKit's
+
+SECRET = "a-secret-of-a-livekit-project-for-tests"
+
+
+def add_livekit(path: Path, livekit_key: str = "APIone", secret: str = SECRET, workspace: str = "acme") -> None:
+    keys.add_livekit(path, livekit_key, secret, workspace=workspace, name="")
+
+
+def test_livekit_secret_is_kept_for_its_workspace_beside_the_keys(path: Path) -> None:
+    keys.add(path, "one", workspace="acme", name="")
+    add_livekit(path, "APIone")
+    add_livekit(path, "APItwo", secret=SECRET[::-1], workspace="other")
+    ring = KeyRing(path)
+    for livekit_key, secret, workspace in (("APIone", SECRET, "acme"), ("APItwo", SECRET[::-1], "other")):
+        found = ring.find_livekit(livekit_key)
+        assert found is not None
+        assert (found.secret, found.workspace) == (secret, workspace)
+    assert ring.find("one") is not None
+    assert ring.find("APIone") is None
+    assert ring.find_livekit(keys.digest("one")) is None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_ring_notices_a_livekit_key_that_is_added_and_revoked(path: Path) -> None:
+    ring = KeyRing(path)
+    assert ring.find_livekit("APIone") is None
+    keys.add(path, "one", workspace="acme", name="")
+    add_livekit(path)
+    assert ring.find_livekit("APIone") is not None
+    assert keys.revoke(path, "APIone").id == "APIone"
+    assert ring.find_livekit("APIone") is None
+    assert ring.find("one") is not None
+    assert SECRET.encode() not in path.read_bytes()
+
+
+def test_livekit_key_belongs_to_one_workspace(path: Path) -> None:
+    add_livekit(path)
+    with pytest.raises(Refused, match="workspace acme") as caught:
+        add_livekit(path, secret=SECRET[::-1], workspace="other")
+    assert SECRET[::-1] not in str(caught.value)
+    found = KeyRing(path).find_livekit("APIone")
+    assert found is not None
+    assert (found.workspace, found.secret) == ("acme", SECRET)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"secret": "short-secret"}, "secret"),
+        ({"secret": ""}, "secret"),
+        ({"livekit_key": ""}, "API key"),
+        ({"livekit_key": "API one"}, "API key"),
+        ({"workspace": "../acme"}, "workspace"),
+    ],
+)
+def test_livekit_key_that_cannot_be_is_refused_and_its_secret_is_not_repeated(
+    path: Path, changes: dict[str, str], field: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        add_livekit(path, **changes)
+    assert caught.value.field == field
+    assert "short-secret" not in str(caught.value)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"livekit_key":"APIone","workspace":"acme"}',
+        b'{"livekit_key":"APIone","secret":"short-secret","workspace":"acme"}',
+        b'{"livekit_key":"APIone","secret":"' + SECRET.encode() + b'","workspace":"acme","scopes":[]}',
+        b'{"livekit_key":7,"secret":"' + SECRET.encode() + b'","workspace":"acme"}',
+    ],
+)
+def test_damaged_livekit_line_is_named_and_its_secret_is_not_repeated(path: Path, line: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(GOOD_LINE + line)
+    with pytest.raises(Misconfigured, match="line 2") as caught:
+        keys.read(path)
+    assert "secret-of" not in str(caught.value)
+    assert "short-secret" not in str(caught.value)
+
+
+def test_secret_is_in_no_representation(path: Path) -> None:
+    add_livekit(path)
+    assert SECRET not in repr(keys.read(path)) + f"{keys.read(path)[0]}"

@@ -56,11 +56,23 @@ def document(version: str) -> dict[str, Any]:
                     "Send a call event", _ref("CallEvent"), {"202": ("The event is durable.", _ref("EventAccepted"))}
                 ),
             },
+            "/v1/webhooks/livekit": {"post": _webhook()},
             "/healthz": {"get": _plain("The process lives")},
             "/readyz": {"get": _plain("Kafka and the blob store answer", unready=True)},
             "/metrics": {"get": _plain("Metrics for Prometheus")},
         },
-        "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "livekit": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "A JWT, HS256 by the LiveKit API secret, with the body's SHA-256; no `Bearer`.",
+                },
+            },
+        },
     }
 
 
@@ -96,6 +108,21 @@ def _operation(summary: str, body: dict[str, Any], answers: dict[str, tuple[str,
             for status, (text, media, schema) in {**accepted, **problems}.items()
         },
     }
+
+
+def _webhook() -> dict[str, Any]:
+    operation = _operation(
+        "Take a webhook of LiveKit; fields that are not known are no error",
+        {"type": "object"},
+        {"202": ("Its event is durable.", _ref("EventAccepted"))},
+    )
+    del operation["parameters"], operation["responses"]["403"]
+    operation["security"] = [{"livekit": []}]
+    content = operation["requestBody"]["content"]
+    content["application/webhook+json"] = content.pop("application/json")
+    operation["responses"]["204"] = {"description": "It is about no room: acknowledged, not stored."}
+    operation["responses"]["401"]["description"] = "The token is not LiveKit's for this body, or not known."
+    return operation
 
 
 def _plain(summary: str, *, unready: bool = False) -> dict[str, Any]:

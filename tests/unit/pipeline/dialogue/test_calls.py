@@ -33,15 +33,18 @@ from pipeline.dialogue.call import (
 from pipeline.dialogue.calls import GONE_KEPT_MS, Calls, Changes
 from pipeline.dialogue.stored import MARK_KEY
 from pipeline.dialogue.tone import NO_TONE
+from pipeline.gateway.livekit import event_of, hook_of
 from pipeline.rules import VERSION, rules
 from schemas.annotated import AnnotatedEvent, AnnotatedTurn, CallSummary
 from schemas.codec import encode
 from schemas.errors import Refused
+from schemas.event import ReceivedEvent
 from schemas.features import Features
-from schemas.identity import Position, record_key
+from schemas.identity import Position, record_key, with_content_hash
 from schemas.measured import MeasuredTurn, SpeechSegment
 from schemas.records import Measured, source
 from schemas.topics import MAX_RECORD_BYTES
+from tests import webhooks
 from tests.records import DAY, HOUR, MINUTE, T0, measured, received_event, received_turn, unmeasured
 
 GENERATION = 1
@@ -930,3 +933,90 @@ def test_revision_survives_a_zombie_that_saves_the_turn_as_it_was_before() -> No
     # What the zombie left is deleted.
     save(later.state)
     assert sum(b"as heard" in value for value in topic.values()) == 0
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# LiveKit's webhooks, beside what an observer of the same room tells
+
+
+def webhook_events(call_id: str = "call-1") -> list[ReceivedEvent]:
+    """The events of a call's ten webhooks, each received when it was sent."""
+    events = []
+    for sent in webhooks.call("RM_x", T0 // 1000):
+        event = event_of(hook_of(webhooks.body_of(sent)))
+        at = int(event.at) * 1000 - T0
+        made = received_event(at, event.type, event.event_id or "", call_id=call_id, data=event.data)
+        events.append(with_content_hash(msgspec.structs.replace(made, participant=event.participant)))
+    return events
+
+
+OBSERVED: list[Measured] = [
+    with_content_hash(
+        msgspec.structs.replace(received_event(2_345, "participant_joined", "o1"), participant="PA_caller")
+    ),
+    turn(3_000, 5_000, "t1", "PA_agent"),
+    turn(4_500, 9_000, "t2", "PA_caller"),
+    turn(10_000, 27_000, "t3", "PA_agent"),
+    received_event(28_000, "call_ended", "o2"),
+]
+
+
+def without_webhooks(rows: dict[RowKey, bytes]) -> dict[RowKey, bytes]:
+    """The rows, but for the webhooks' own and for what may follow from them: their number, when the call ends."""
+    kept = {}
+    for key, row in rows.items():
+        if key[0] == "call":
+            call = msgspec.json.decode(row, type=CallSummary)
+            kept[key] = encode(msgspec.structs.replace(call, events=0, closed_at=0, phases=[]))
+        elif not key[2].startswith("EV_"):
+            kept[key] = row
+    return kept
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_webhooks_that_are_missing_late_doubled_or_out_of_order_change_no_turn_and_no_measure(
+    data: st.DataObject,
+) -> None:
+    arriving: list[Measured] = []
+    for sent in webhook_events():
+        arriving += [
+            msgspec.structs.replace(sent, received_at=sent.received_at + delay_s * 1_000_000)
+            for delay_s in data.draw(st.lists(st.integers(0, 400), max_size=2))
+        ]
+    partition = Partition(data.draw(st.permutations(OBSERVED + arriving)))
+    partition.read_to_end(size=3)
+    partition.advance(T0 + HOUR)
+    assert without_webhooks(partition.final()) == without_webhooks(rows_of_set(OBSERVED, closed=True))
+    received = {source(record).event_id for record in arriving if isinstance(record, ReceivedEvent)}
+    assert {key[2] for key in partition.final() if key[0] == "event"} == received | {"o1", "o2"}
+
+
+def test_turns_that_arrive_after_room_finished_are_in_the_call() -> None:
+    late = turn(27_500, 29_000, "t4", "PA_caller", received=5 * MINUTE)
+    partition = Partition([*OBSERVED, *webhook_events(), late])
+    partition.apply(len(OBSERVED) + 10)
+    partition.advance(T0 + MINUTE)
+    assert [(call.state, call.turns) for call in partition.call_rows()] == [("closed", 3)]
+    partition.read_to_end()
+    partition.advance(T0 + 6 * MINUTE)
+    assert [(call.state, call.turns, call.events) for call in partition.call_rows()] == [("closed", 4, 12)]
+
+
+def test_webhook_that_arrives_after_the_call_closed_leaves_one_closed_call() -> None:
+    *hooks, finished = webhook_events()
+    late = msgspec.structs.replace(finished, received_at=1000 * (T0 + 4 * MINUTE))
+    partition = Partition([*OBSERVED, *hooks, late])
+    partition.apply(len(OBSERVED) + 9)
+    partition.advance(T0 + MINUTE)
+    partition.read_to_end()
+    partition.advance(T0 + 5 * MINUTE)
+    assert [(call.state, call.events) for call in partition.call_rows()] == [("closed", 12)]
+
+
+def test_room_in_which_nobody_was_observed_is_a_closed_call_without_turns() -> None:
+    partition = started(*webhook_events())
+    partition.advance(T0 + 30_000 + ENDED_MS)
+    (call,) = partition.call_rows()
+    assert (call.state, call.turns, call.events) == ("closed", 0, 10)
+    assert (call.started_at, call.ended_at, call.duration_ms, call.participants, call.phases) == (None, None, 0, [], [])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 import time
 from typing import Any
 
@@ -122,3 +124,20 @@ async def test_webhook_that_is_not_signed_is_refused_and_nothing_is_produced(
     assert answer.status_code == 401
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert await live.ends(RECEIVED) == before
+
+
+async def test_webhook_without_kafka_is_503_and_its_event_is_there_when_it_is_delivered_again(
+    live: Live, project: dict[str, str]
+) -> None:
+    room = room_sid()
+    hook = webhooks.call(room, int(time.time()))[0]
+    kafka = live.send("kafka", signal.SIGSTOP)
+    try:
+        answer = await deliver(live, project, hook)
+    finally:
+        os.kill(kafka, signal.SIGCONT)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    again = await until(lambda: deliver(live, project, hook), lambda answer: answer.status_code != 503)
+    assert again.status_code == 202
+    assert [row["event_id"] for row in await until(lambda: live.events(room))] == [hook["id"]]

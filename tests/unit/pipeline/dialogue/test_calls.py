@@ -988,7 +988,7 @@ def test_webhooks_that_are_missing_late_doubled_or_out_of_order_change_no_turn_a
     partition.read_to_end(size=3)
     partition.advance(T0 + HOUR)
     assert without_webhooks(partition.final()) == without_webhooks(rows_of_set(OBSERVED, closed=True))
-    received = {source(record).event_id for record in arriving if isinstance(record, ReceivedEvent)}
+    received = {record.event_id for record in arriving if isinstance(record, ReceivedEvent)}
     assert {key[2] for key in partition.final() if key[0] == "event"} == received | {"o1", "o2"}
 
 

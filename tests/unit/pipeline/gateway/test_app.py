@@ -532,7 +532,7 @@ async def test_webhook_that_is_not_signed_by_the_secret_is_401_and_its_body_is_n
         response = await service.client.post(
             webhooks.PATH,
             content=body(),
-            headers={"Authorization": token.encode("latin-1")},  # type: ignore[dict-item]
+            headers=httpx.Headers({b"Authorization": token.encode("latin-1")}),
         )
         problem(response, 401, "unauthenticated", "Authorization")
     response = await service.client.post(webhooks.PATH, content=HOOKS[1] + b" ", headers=webhooks.headers_of(HOOKS[1]))

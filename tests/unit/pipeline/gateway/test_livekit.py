@@ -30,7 +30,7 @@ def hook(event: str, **fields: Any) -> Hook:
 def test_whole_call_becomes_ten_events_of_the_room() -> None:
     events = [told(one) for one in call("RM_x", AT)]
     assert {call_id for call_id, _ in events} == {"RM_x"}
-    assert [(event.type, event.participant, event.at - AT) for _, event in events] == [
+    assert [(event.type, event.participant, int(event.at) - AT) for _, event in events] == [
         ("room_started", None, 0),
         ("participant_joined", "PA_agent", 1),
         ("participant_joined", "PA_caller", 2),

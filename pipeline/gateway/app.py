@@ -46,6 +46,10 @@ _EVENT: msgspec.json.Decoder[CallEvent] = msgspec.json.Decoder(CallEvent)
 KEY_HEADER = "Idempotency-Key"
 KEY_CHARACTERS = 256
 
+HOOK_RETRY_AFTER_S = 6
+"""LiveKit 1.13 tries five times, at these intervals, then drops the webhook: it outlives an outage of 24 s. Webhooks that
+wait behind it for over 30 s are dropped too. Not 5 s, at which uvicorn closes the connection on which it would come."""
+
 
 def create_app(gateway: Gateway) -> FastAPI:
     """The application; it connects to Kafka and the blob store when it starts, and fails to start if it can't."""
@@ -160,7 +164,7 @@ class Gateway:
             place = (claimed.livekit_key, claimed.sha256)
             return await self._hooks.once(place, body, lambda: self._hook(body, claimed.workspace))
 
-        return await self._answer(request, "webhooks/livekit", authenticate, handle)
+        return await self._answer(request, "webhooks/livekit", authenticate, handle, HOOK_RETRY_AFTER_S)
 
     async def get_health(self) -> Response:
         """The process lives."""
@@ -242,6 +246,7 @@ class Gateway:
         route: str,
         authenticate: Callable[[], C],
         handle: Callable[[bytes, C], Awaitable[Answer]],
+        retry_after_s: int = problems.RETRY_AFTER_S,
     ) -> Response:
         started = time.perf_counter()
         try:
@@ -259,10 +264,11 @@ class Gateway:
             unavailable = problems.problem(
                 HTTPStatus.SERVICE_UNAVAILABLE, "keys can't be checked; the gateway's log says why", "unavailable"
             )
-            response = problems.response(unavailable)
+            response = problems.response(unavailable, retry_after_s=retry_after_s)
         except Unavailable as error:
             log.warning("publish_failed", route=route, error=str(error))
-            response = problems.response(problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "unavailable"))
+            unavailable = problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "unavailable")
+            response = problems.response(unavailable, retry_after_s=retry_after_s)
         metrics.REQUESTS.labels(route, response.status_code).inc()
         metrics.REQUEST_SECONDS.labels(route).observe(time.perf_counter() - started)
         return response

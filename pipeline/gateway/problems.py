@@ -38,13 +38,13 @@ def problem(status: HTTPStatus, detail: str, reason: str) -> Problem:
     return Problem(title=status.phrase, status=status.value, detail=detail, reason=reason)
 
 
-def response(problem: Problem) -> Response:
-    """The problem as an answer, with the headers that its status calls for."""
+def response(problem: Problem, *, retry_after_s: int = RETRY_AFTER_S) -> Response:
+    """The problem as an answer, with the headers that its status calls for. retry_after_s : of a 503."""
     headers = {}
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        headers["Retry-After"] = str(retry_after_s)
     if problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         # What is left of the body is not read.
         headers["Connection"] = "close"

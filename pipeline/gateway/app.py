@@ -47,8 +47,8 @@ KEY_HEADER = "Idempotency-Key"
 KEY_CHARACTERS = 256
 
 HOOK_RETRY_AFTER_S = 6
-"""LiveKit 1.13 tries five times, at these intervals, then drops the webhook: it outlives an outage of 24 s. Webhooks that
-wait behind it for over 30 s are dropped too. Not 5 s, at which uvicorn closes the connection on which it would come."""
+"""LiveKit 1.13 tries five times, at these intervals, then drops the webhook: it outlives an outage of 24 s. Webhooks
+that wait behind it for over 30 s are dropped too. Not 5 s, at which uvicorn closes the connection it would come on."""
 
 
 def create_app(gateway: Gateway) -> FastAPI:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -157,12 +157,14 @@ class Gateway:
         """A webhook of LiveKit: 202 once its event is durable, 204 when it is about no room."""
 
         def authenticate() -> Signed:
-            return signed(request.headers.get("authorization", ""), self._keys.find_livekit)
+            with _refusal_logged():
+                return signed(request.headers.get("authorization", ""), self._keys.find_livekit)
 
         async def handle(body: bytes, claimed: Signed) -> Answer:
-            check_body(claimed, body)
             place = (claimed.livekit_key, claimed.sha256)
-            return await self._hooks.once(place, body, lambda: self._hook(body, claimed.workspace))
+            with _refusal_logged():
+                check_body(claimed, body)
+                return await self._hooks.once(place, body, lambda: self._hook(body, claimed.workspace))
 
         return await self._answer(request, "webhooks/livekit", authenticate, handle, HOOK_RETRY_AFTER_S)
 
@@ -291,6 +293,16 @@ class Gateway:
         if scope not in found.scopes:
             raise Refused(f"Authorization: the key lacks the scope {scope}", field="Authorization", reason="forbidden")
         return found.workspace
+
+
+@contextmanager
+def _refusal_logged() -> Iterator[None]:
+    """Log why a webhook is refused: LiveKit's own log has the status alone. No message repeats what was sent."""
+    try:
+        yield
+    except Refused as error:
+        log.warning("webhook_refused", error=str(error))
+        raise
 
 
 def _counted(record: str, accept: Callable[[], T]) -> T:

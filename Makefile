@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LIVEKIT := observers/livekit
 
 .PHONY: help run test lint format bench accuracy fuzz chaos lock clean
 
@@ -38,12 +39,16 @@ chaos: $(READY)  ## Prove delivery by faults, every kind once, eleven on stock F
 	@$(BIN)/python -m tests.chaos
 	@$(BIN)/python -m tests.chaos --path stock --seeds 2,5,8,13-16,18,26,58,59
 
+LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
+LOCK_LIVEKIT := $(LOCK) $(LIVEKIT)/pyproject.toml --extra test --python-version 3.10 --no-emit-package mise-observer
+
 lock:  ## Pin the dependencies anew (needs uv)
-	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
-		--no-header --quiet --upgrade --output-file requirements.lock
+	$(LOCK) pyproject.toml --all-extras --output-file requirements.lock
+	$(LOCK_LIVEKIT) --output-file $(LIVEKIT)/newest.lock
+	$(LOCK_LIVEKIT) --resolution lowest-direct --output-file $(LIVEKIT)/lowest.lock
 
 clean:  ## Remove the environment, caches and local data
-	rm -rf $(VENV) .mise-voice .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results tests/evaluation/.sample dist .chaos
+	rm -rf $(VENV) $(LIVEKIT)/.venv-* .mise-voice .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results tests/evaluation/.sample dist .chaos
 
 # Installed once; again when what is to be installed has changed.
 $(READY): pyproject.toml observers/core/pyproject.toml requirements.lock deploy/embedded/kafka.lock
@@ -55,3 +60,11 @@ $(READY): pyproject.toml observers/core/pyproject.toml requirements.lock deploy/
 	@echo "Fetching Apache Kafka"
 	@$(BIN)/python -m deploy.embedded.kafka fetch
 	@touch $(READY)
+
+# The observer for LiveKit runs with the newest and the lowest livekit-agents that it promises to, each in its own environment.
+$(LIVEKIT)/.venv-%/.ready: $(LIVEKIT)/%.lock $(LIVEKIT)/pyproject.toml observers/core/pyproject.toml
+	@echo "Installing into $(@D)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
+	@$(@D)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable observers/core --editable $(LIVEKIT)
+	@touch $@

@@ -1,0 +1,119 @@
+"""Where the agent's audio passes on its way to the listener."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from livekit import rtc
+from livekit.agents.voice import io
+
+from mise_observer_livekit.clock import Clock
+from mise_observer_livekit.guard import Guard
+from mise_observer_livekit.playback import Playback, Run
+from mise_observer_livekit.ring import Samples
+
+MOST_HZ = 24_000
+"""More is no use for speech and would double what is sent."""
+
+
+class Tap(io.AudioOutput):
+    """In front of all other outputs of the session: notes what passes, and when it was heard.
+
+    speech_id : of the speech that is being said. keep : the samples, not only the times.
+    """
+
+    def __init__(
+        self,
+        output: io.AudioOutput,
+        playback: Playback,
+        clock: Clock,
+        guard: Guard,
+        speech_id: Callable[[], str | None],
+        *,
+        keep: bool,
+    ) -> None:
+        super().__init__(
+            label="MiseObserver",
+            next_in_chain=output,
+            sample_rate=output.sample_rate,
+            capabilities=io.AudioOutputCapabilities(pause=True),
+        )
+        self._output = output
+        self._playback = playback
+        self._clock = clock
+        self._speech_id = speech_id
+        self._keep = keep
+        self._note_frame = guard(self._capture)
+        self._note_flush = guard(self._end_capture)
+        self._resampler: rtc.AudioResampler | None = None
+        # Not by overriding on_playback_finished: newer versions report a cancelled capture without calling it.
+        self.on("playback_started", guard(self._started))
+        self.on("playback_progressed", guard(self._progressed))
+        self.on("playback_finished", guard(self._finished))
+
+    @property
+    def sample_rate(self) -> int | None:
+        return self._output.sample_rate
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        # The output first: it may be cancelled before it takes the frame, and then nobody may count it.
+        await self._output.capture_frame(frame)
+        await super().capture_frame(frame)
+        self._note_frame(frame)
+
+    def flush(self) -> None:
+        super().flush()
+        self._note_flush()
+        self._output.flush()
+
+    def clear_buffer(self) -> None:
+        self._output.clear_buffer()
+
+    def _capture(self, frame: rtc.AudioFrame) -> None:
+        if not self._keep:
+            self._note(frame.sample_rate, np.zeros(0, np.int16))
+        elif frame.sample_rate <= MOST_HZ:
+            self._note(frame.sample_rate, mono(frame))
+        else:
+            if self._resampler is None:
+                self._resampler = rtc.AudioResampler(frame.sample_rate, MOST_HZ)
+            for resampled in self._resampler.push(bytearray(mono(frame).tobytes())):
+                self._note(MOST_HZ, mono(resampled))
+
+    def _end_capture(self) -> None:
+        if self._resampler is not None:
+            for rest in self._resampler.flush():
+                self._note(MOST_HZ, mono(rest))
+            self._resampler = None
+        self._playback.end_capture()
+
+    def _note(self, sample_rate: int, samples: Samples) -> None:
+        self._playback.capture(samples, sample_rate, self._clock.now(), self._speech_id())
+
+    def _started(self, event: io.PlaybackStartedEvent) -> None:
+        self._playback.started(self._clock.of_wall(event.created_at))
+
+    def _progressed(self, event: io.PlaybackProgressedEvent) -> None:
+        self._playback.progressed(Run(self._clock.of_wall(event.started_at), event.offset, event.duration))
+
+    def _finished(self, event: io.PlaybackFinishedEvent) -> None:
+        self._playback.finished(event.playback_position, event.interrupted, event.synchronized_transcript)
+
+
+def mono(frame: rtc.AudioFrame) -> Samples:
+    """A copy of the frame's samples, its channels as one."""
+    samples = np.frombuffer(bytes(frame.data), np.int16)
+    if frame.num_channels == 1:
+        return samples
+    mixed: Samples = samples.reshape(-1, frame.num_channels).mean(axis=1).astype(np.int16)
+    return mixed
+
+
+def is_in(tap: Tap, output: io.AudioOutput | None) -> bool:
+    """Whether the tap is still in the chain that begins with `output`."""
+    while output is not None:
+        if output is tap:
+            return True
+        output = output.next_in_chain
+    return False

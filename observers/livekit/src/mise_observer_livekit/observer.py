@@ -125,8 +125,8 @@ class Running:
         self._reason: str | None = None
         self._ended_at: float | None = None
         self._finished = False
-        self._call_id = call_id or job_room_sid(ctx)
-        self._session_raw = session
+        self._call_id = call_id
+        self._job_room_sid = job_room_sid(ctx)
         self._session = SessionWatch(session, clock, guard, self._notices, keep_audio=switches.audio)
         self._room = RoomWatch(room_of(ctx), People(role), clock, guard, self._notices, self._session.linked)
         self._delivery = Delivery(sender, clock, switches, self._room.place_of, self._notices)
@@ -199,18 +199,20 @@ class Running:
         at = self._clock.now() if self._ended_at is None else self._ended_at
         self._delivery.event("call_ended", at, reason=self._reason or "unknown")
         if self._delivery.call_id is None:
-            self._delivery.identify(self._call_id or self._made_id())
+            self._delivery.identify(self._fallback_id())
         await self._room.close()
 
     async def _identify(self) -> None:
         try:
             sid = await self._room.connected()
-            self._delivery.identify(self._call_id or sid or self._made_id())
+            self._delivery.identify(self._call_id or sid or self._fallback_id())
         except Exception as error:
             self._notices.warn("livekit_failed", "identify", error=type(error).__name__)
-            self._delivery.identify(self._call_id or self._made_id())
+            self._delivery.identify(self._fallback_id())
 
-    def _made_id(self) -> str:
+    def _fallback_id(self) -> str:
+        if given := self._call_id or self._job_room_sid:
+            return given
         made = f"call-{uuid.uuid4().hex}"
         log.warning("livekit_call_id_made call_id=%s detail='no room has told its SID'", made)
         return made
@@ -223,7 +225,7 @@ class Running:
 
 def room_of(ctx: object) -> rtc.Room | None:
     """The room of whatever was given; None when there is none, and for a job that is none (the console's)."""
-    if isinstance(ctx, JobContext) and ctx.is_fake_job():
+    if isinstance(ctx, JobContext) and ctx.is_fake_job() and not ctx.room.isconnected():
         return None
     room = ctx if isinstance(ctx, rtc.Room) else getattr(ctx, "room", None)
     if room is not None and not isinstance(room, rtc.Room):

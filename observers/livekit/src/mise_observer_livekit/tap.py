@@ -39,7 +39,8 @@ class Tap(io.AudioOutput):
             sample_rate=output.sample_rate,
             capabilities=io.AudioOutputCapabilities(pause=True),
         )
-        self._output = output
+        assert self.next_in_chain is not None  # noqa: S101  # it was given; a bare one has been wrapped
+        self._output = self.next_in_chain
         self._playback = playback
         self._clock = clock
         self._speech_id = speech_id

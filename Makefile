@@ -15,10 +15,11 @@ run: $(READY)  ## Start everything, ingest a real call, print its turns from Cli
 test: $(READY)  ## Run every test (real Kafka, real ClickHouse engine)
 	@$(BIN)/python -m pytest
 
-lint: $(READY)  ## Format check, ruff, mypy --strict, import rules
+lint: $(READY) $(LIVEKIT)/.venv-newest/.ready  ## Format check, ruff, mypy --strict, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	MYPYPATH=$(LIVEKIT)/tests $(BIN)/mypy --python-executable $(LIVEKIT)/.venv-newest/bin/python $(LIVEKIT)/src $(LIVEKIT)/tests
 	$(BIN)/lint-imports
 
 format: $(READY)  ## Format the code and fix what ruff can fix
@@ -51,12 +52,12 @@ clean:  ## Remove the environment, caches and local data
 	rm -rf $(VENV) $(LIVEKIT)/.venv-* .mise-voice .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results tests/evaluation/.sample dist .chaos
 
 # Installed once; again when what is to be installed has changed.
-$(READY): pyproject.toml observers/core/pyproject.toml requirements.lock deploy/embedded/kafka.lock
+$(READY): pyproject.toml observers/core/pyproject.toml $(LIVEKIT)/pyproject.toml requirements.lock deploy/embedded/kafka.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; name another: make PYTHON=python3.12")'
 	@echo "Installing into $(VENV) (about a minute the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
-	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable . --editable observers/core
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable . --editable observers/core --editable $(LIVEKIT)
 	@echo "Fetching Apache Kafka"
 	@$(BIN)/python -m deploy.embedded.kafka fetch
 	@touch $(READY)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pytest
 from aiohttp import web
-
 from fakes import Inbox
 
 

@@ -1,4 +1,4 @@
-"""An agent without a network: the framework's own base classes with scripted STT, LLM and TTS, and audio in this process."""
+"""An agent without a network: the framework's own base classes, with scripted STT, LLM and TTS; audio stays here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from livekit import rtc
-from livekit.agents import APIConnectOptions, llm, stt, tts, vad
+from livekit.agents import APIConnectionError, APIConnectOptions, llm, stt, tts, vad
 from livekit.agents.types import NOT_GIVEN, NotGivenOr
 from livekit.agents.voice import io
 from numpy.typing import NDArray
@@ -28,11 +28,9 @@ def spoken(text: str, rate: int = RATE) -> Pcm:
     return np.asarray(8_000 * np.sin(2 * np.pi * pitch * np.arange(n) / rate), np.int16)
 
 
-class Tts(tts.TTS):
+class Tts(tts.TTS[Any]):
     def __init__(self, sample_rate: int = RATE, *, fails: bool = False) -> None:
-        super().__init__(
-            capabilities=tts.TTSCapabilities(streaming=False), sample_rate=sample_rate, num_channels=1
-        )
+        super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=sample_rate, num_channels=1)
         self.fails = fails
 
     def synthesize(self, text: str, *, conn_options: APIConnectOptions = APIConnectOptions(max_retry=0)) -> _Speech:  # noqa: B008
@@ -43,7 +41,7 @@ class _Speech(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         assert isinstance(self._tts, Tts)
         if self._tts.fails:
-            raise RuntimeError("the voice is away")
+            raise APIConnectionError("the voice is away", retryable=False)
         output_emitter.initialize(
             request_id="speech", sample_rate=self._tts.sample_rate, num_channels=1, mime_type="audio/pcm"
         )
@@ -51,7 +49,7 @@ class _Speech(tts.ChunkedStream):
         output_emitter.flush()
 
 
-class Llm(llm.LLM):
+class Llm(llm.LLM[Any]):
     """Answers the n-th user message with the n-th reply; a reply that is a call makes the agent call that tool."""
 
     def __init__(self, *replies: str | llm.FunctionToolCall) -> None:
@@ -150,7 +148,7 @@ class Microphone(io.AudioInput):
         return await self._frames.get()
 
 
-class Stt(stt.STT):
+class Stt(stt.STT[Any]):
     """Says what it is told to: `final(text)`."""
 
     def __init__(self) -> None:
@@ -195,12 +193,12 @@ class Vad(vad.VAD):
     def starts(self) -> None:
         for stream in self._streams:
             # The second is what makes the session stop for it: speech, for long enough.
-            stream.say(_detected(vad.VADEventType.START_OF_SPEECH, speech=0.05))
+            stream.say(_detected(vad.VADEventType.START_OF_SPEECH, speech=0.0))
             stream.say(_detected(vad.VADEventType.INFERENCE_DONE, speech=1.0))
 
     def stops(self) -> None:
         for stream in self._streams:
-            stream.say(_detected(vad.VADEventType.END_OF_SPEECH, speech=1.0, silence=0.05))
+            stream.say(_detected(vad.VADEventType.END_OF_SPEECH, speech=1.0))
 
     def stream(self) -> _Detections:
         stream = _Detections(self)

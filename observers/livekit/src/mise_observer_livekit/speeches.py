@@ -174,11 +174,11 @@ class Speeches:
     def _without_speech(self, item: Committed, at: float) -> list[Said]:
         text = self._text_of(item, [])
         late, language = self._late, self._language
-        loose = self._loose
+        heard_at = self._loose[-1][0] if self._loose else at
         self._committed()
         if late is not None and (item.started_at is None or item.started_at <= late.ended_at):
             return [Said(late.turn_id, late.started_at, late.ended_at, late.text or text, late.language, True)]
-        ended_at = item.ended_at if item.ended_at is not None else (loose[-1][0] if loose else at)
+        ended_at = item.ended_at if item.ended_at is not None else heard_at
         started_at = item.started_at
         if started_at is None:
             started_at = max(ended_at - WORD_S * max(len(text.split()), 1), min(self._until, ended_at))

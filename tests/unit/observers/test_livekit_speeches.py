@@ -1,0 +1,163 @@
+"""What a participant says, as turns."""
+
+from __future__ import annotations
+
+import pytest
+
+from mise_observer_livekit.speeches import Committed, Said, Speeches
+
+
+def speech(speeches: Speeches, start: float, end: float, *finals: str) -> list[Said]:
+    closed = speeches.started(start)
+    speeches.stopped(end)
+    for final in finals:
+        speeches.final(final, end + 0.3, "en")
+    return closed
+
+
+def told(turns: list[Said]) -> list[tuple[str, float, float, bool]]:
+    return [(said.text, said.started_at, said.ended_at, said.committed) for said in turns]
+
+
+def test_a_turn_is_from_its_first_word_to_its_last() -> None:
+    # s      10    11   12    13
+    # user   |-----|    |-----|      one turn: he paused
+    speeches = Speeches()
+    speech(speeches, 10, 11, "I would like")
+    assert speech(speeches, 12, 13, "a table") == []
+    (turn,) = speeches.committed(Committed("I would like a table", 10.1, 13.1), 13.6)
+    assert told([turn]) == [("I would like a table", 10, 13, True)]
+    assert turn.language == "en"
+
+
+def test_a_backchannel_is_a_turn_of_its_own_and_its_words_are_not_in_the_next() -> None:
+    # s      5         9  9.5          14   16
+    # agent  |----------------------|
+    # user             |--|            |----|
+    speeches = Speeches()
+    speeches.agent_started(5)
+    speech(speeches, 9, 9.5, "Mhm.")
+    speeches.agent_stopped(13)
+    backchannel = speech(speeches, 14, 16, "There are no more.")
+    turn = speeches.committed(Committed("Mhm. There are no more.", 9.0, 16.1), 16.6)
+    assert told(backchannel) == [("Mhm.", 9, 9.5, False)]
+    assert told(turn) == [("There are no more.", 14, 16, True)]
+
+
+def test_a_backchannel_and_a_barge_in_into_the_same_speech_are_two_turns() -> None:
+    speeches = Speeches()
+    speeches.agent_started(5)
+    speech(speeches, 7, 7.4, "Yes.")
+    assert told(speech(speeches, 10, 12, "Stop, please.")) == [("Yes.", 7, 7.4, False)]
+    assert told(speeches.committed(Committed("Yes. Stop, please.", 7.0, 12.1), 12.5)) == [
+        ("Stop, please.", 10, 12, True)
+    ]
+
+
+def test_words_of_two_breaths_over_the_agent_are_one_turn() -> None:
+    speeches = Speeches()
+    speeches.agent_started(5)
+    speech(speeches, 7, 7.4, "Wait.")
+    assert speech(speeches, 8, 9, "Stop, please.") == []
+    assert told(speeches.committed(Committed("Wait. Stop, please.", 7, 9), 9.5)) == [
+        ("Wait. Stop, please.", 7, 9, True)
+    ]
+
+
+def test_a_final_that_comes_when_the_next_speech_has_just_begun_is_of_the_one_before() -> None:
+    speeches = Speeches()
+    speeches.agent_started(5)
+    speech(speeches, 9, 9.5)
+    speeches.agent_stopped(10.8)
+    speeches.started(10.4)
+    speeches.final("Mhm.", 10.6)
+    speeches.stopped(12)
+    speeches.final("No.", 12.2)
+    (turn,) = speeches.committed(Committed("Mhm. No.", 9, 12), 12.5)
+    assert (turn.text, turn.started_at) == ("Mhm. No.", 9)
+
+
+def test_an_interim_that_is_committed_at_the_end_of_the_call_counts() -> None:
+    speeches = Speeches()
+    speech(speeches, 1, 2, "My number")
+    (turn,) = speeches.committed(Committed("My number is four", 1, 3), 3.0)
+    assert turn.text == "My number is four"
+
+
+def test_what_the_agent_makes_of_a_message_is_not_what_was_said() -> None:
+    speeches = Speeches()
+    speech(speeches, 1, 2, "Where is it?")
+    (turn,) = speeches.committed(Committed("Context: order 5. Where is it?", 1, 2), 2.5)
+    assert turn.text == "Where is it?"
+
+
+def test_without_transcripts_the_message_has_the_words() -> None:
+    speeches = Speeches()
+    speech(speeches, 1, 2)
+    assert told(speeches.committed(Committed("Where is it?", 1, 2), 2.5)) == [("Where is it?", 1, 2, True)]
+
+
+def test_what_he_says_while_a_turn_is_committed_is_the_next() -> None:
+    speeches = Speeches()
+    speech(speeches, 1, 2, "Where is it?")
+    speeches.started(3)
+    (first,) = speeches.committed(Committed("Where is it?", 1, 2), 3.2)
+    speeches.stopped(4)
+    speeches.final("Hello?", 4.2)
+    (second,) = speeches.committed(Committed("Hello?", 3, 4), 4.5)
+    assert told([first, second]) == [("Where is it?", 1, 2, True), ("Hello?", 3, 4, True)]
+    assert first.turn_id != second.turn_id
+
+
+def test_a_turn_that_is_committed_while_he_speaks_ends_there() -> None:
+    speeches = Speeches()
+    speeches.started(1)
+    speeches.final("Where is it?", 1.8)
+    assert told(speeches.committed(Committed("Where is it?"), 2)) == [("Where is it?", 1, 2, True)]
+
+
+def test_what_nobody_commits_is_sent_when_it_is_settled_and_again_when_somebody_does() -> None:
+    speeches = Speeches()
+    speech(speeches, 1, 2, "Where is it?")
+    assert speeches.settle(5) == []
+    (uncommitted,) = speeches.settle(12.5)
+    (committed,) = speeches.committed(Committed("Where is it?", 1, 2.1), 14)
+    assert told([uncommitted, committed]) == [("Where is it?", 1, 2, False), ("Where is it?", 1, 2, True)]
+    assert uncommitted.turn_id == committed.turn_id
+
+
+def test_after_a_long_pause_it_is_another_turn() -> None:
+    speeches = Speeches()
+    speech(speeches, 1, 2, "Hello?")
+    assert told(speech(speeches, 8, 9, "Anybody?")) == [("Hello?", 1, 2, False)]
+
+
+def test_nothing_is_settled_while_he_speaks() -> None:
+    speeches = Speeches()
+    speeches.started(1)
+    assert speeches.settle(100) == []
+
+
+def test_the_end_of_the_call_ends_a_turn() -> None:
+    speeches = Speeches()
+    speeches.started(1)
+    speeches.final("Wait", 1.5)
+    assert told(speeches.close(2)) == [("Wait", 1, 2, False)]
+    assert speeches.close(3) == []
+
+
+def test_a_model_that_says_nothing_of_when_somebody_spoke_gives_estimates() -> None:
+    speeches = Speeches()
+    speeches.final("Where is it?", 9.9)
+    (turn,) = speeches.committed(Committed("Where is it?"), 10)
+    assert (turn.text, turn.exact) == ("Where is it?", False)
+    assert turn.started_at == pytest.approx(9.9 - 3 * 0.4)
+    assert turn.ended_at == 9.9
+    (typed,) = speeches.committed(Committed("I typed this", 12, 13), 13.1)
+    assert (typed.started_at, typed.ended_at, typed.exact) == (12, 13, False)
+
+
+def test_times_that_go_back_make_no_turn_that_does() -> None:
+    speeches = Speeches()
+    speech(speeches, 5, 4, "Hm.")
+    assert told(speeches.close(6)) == [("Hm.", 5, 5, False)]

@@ -15,15 +15,28 @@ from livekit.agents.testing import fake_job_context
 PAGE = Path(__file__).parents[3] / "docs" / "integrations" / "livekit.md"
 
 
+class Ears(Stt):
+    def __init__(self, _: str) -> None:
+        super().__init__()
+
+
+class Mind(Llm):
+    def __init__(self, _: str) -> None:
+        super().__init__("Fine")
+
+
+class Voice(Tts):
+    def __init__(self, _: str) -> None:
+        super().__init__()
+
+
 async def test_agent_in_the_docs_is_observed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """With other voices and ears than LiveKit's, for which there is no network here, and its audio in this process."""
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     monkeypatch.setenv("MISE_VOICE_URL", gateway.url)
     monkeypatch.setenv("MISE_VOICE_KEY", "mv_key")
-    monkeypatch.setattr(inference, "STT", lambda _: Stt())
-    monkeypatch.setattr(inference, "LLM", lambda _: Llm("Fine"))
-    monkeypatch.setattr(inference, "TTS", lambda _: Tts())
-    monkeypatch.setattr(inference, "VAD", Vad)
+    for name, fake in (("STT", Ears), ("LLM", Mind), ("TTS", Voice), ("VAD", Vad)):
+        monkeypatch.setattr(inference, name, fake)
     start = AgentSession.start
     sessions: list[AgentSession[Any]] = []
 

@@ -17,7 +17,7 @@ from mise_observer_livekit.turns import Draft, audio_of, refined
 RATE = 24_000
 
 
-def draft(sound: Cut | None, *, delay_s: float = 0.0) -> Draft:
+def draft(sound: Cut | None, *, delay_s: tuple[float, float] = (0.0, 0.0)) -> Draft:
     """What LiveKit says: from 10.6 to 12.1 on the clock."""
     return Draft("t", "who", "user", "Hello", 10.6, 12.1, sound=sound, refine=True, delay_s=delay_s)
 
@@ -31,7 +31,7 @@ def around(speech_from: float, speech_to: float, *, noise: int = 0) -> Cut:
 
 
 def test_a_turn_is_where_it_is_heard_less_the_delay_and_its_audio_begins_there() -> None:
-    turn = refined(draft(around(10.5, 12.0), delay_s=0.07))
+    turn = refined(draft(around(10.5, 12.0), delay_s=(0.07, 0.07)))
     assert (turn.started_at, turn.ended_at) == pytest.approx((10.43, 11.93), abs=0.011)
     assert turn.sound is not None
     assert len(turn.sound.samples) == pytest.approx(1.5 * RATE, abs=0.02 * RATE)
@@ -39,7 +39,7 @@ def test_a_turn_is_where_it_is_heard_less_the_delay_and_its_audio_begins_there()
 
 
 def test_on_a_noisy_line_the_times_of_the_detection_stay() -> None:
-    turn = refined(draft(around(10.5, 12.0, noise=1_500), delay_s=0.07))
+    turn = refined(draft(around(10.5, 12.0, noise=1_500), delay_s=(0.07, 0.07)))
     assert (turn.started_at, turn.ended_at) == pytest.approx((10.53, 12.03))
     assert turn.sound is not None
     assert len(turn.sound.samples) == pytest.approx(1.5 * RATE, abs=1)
@@ -47,7 +47,7 @@ def test_on_a_noisy_line_the_times_of_the_detection_stay() -> None:
 
 @pytest.mark.parametrize("sound", [None, Cut(np.zeros(2 * RATE, np.int16), RATE, 10.0, True)], ids=["none", "silent"])
 def test_without_sound_the_times_of_the_detection_stay(sound: Cut | None) -> None:
-    turn = refined(draft(sound, delay_s=0.07))
+    turn = refined(draft(sound, delay_s=(0.07, 0.07)))
     assert (turn.started_at, turn.ended_at) == pytest.approx((10.53, 12.03))
 
 
@@ -56,23 +56,29 @@ def test_no_audio_is_none() -> None:
     assert audio_of(Cut(np.zeros(0, np.int16), RATE, 0.0, True)) is None
 
 
+def test_start_and_end_have_each_their_delay() -> None:
+    turn = refined(draft(None, delay_s=(0.05, 0.08)))
+    assert (turn.started_at, turn.ended_at) == pytest.approx((10.55, 12.02))
+
+
 def test_the_delay_is_that_of_the_time_asked_for() -> None:
     jitter = Jitter()
-    assert jitter.delay_s(1, 2) is None
+    assert jitter.delay_s(1) is None
     emitted, delay = 0, 0.0
     for second in range(10):
         jitter.note(Look(float(second), delay, emitted))
         emitted += 48_000
         delay += 48_000 * (0.03 if second < 5 else 0.08)
-    assert jitter.delay_s(1.5, 3.5) == pytest.approx(0.05)
-    assert jitter.delay_s(6.5, 7.5) == pytest.approx(0.1)
-    assert jitter.delay_s(20.0, 21.0) == pytest.approx(0.055 + 0.02, abs=0.005)
+    assert jitter.delay_s(2.5) == pytest.approx(0.05)
+    assert jitter.delay_s(6.5) == pytest.approx(0.1)
+    assert jitter.delay_s(20.0) == pytest.approx(0.1)
+    assert jitter.delay_s(-1.0) is None
 
 
 def test_a_track_that_gave_nothing_has_no_delay() -> None:
     jitter = Jitter()
     jitter.note(Look(1.0, 0.0, 0))
-    assert jitter.delay_s(0.0, 2.0) is None
+    assert jitter.delay_s(0.5) is None
 
 
 def test_a_step_of_the_wall_clock_moves_nothing() -> None:

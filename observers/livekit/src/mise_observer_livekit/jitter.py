@@ -8,8 +8,8 @@ from dataclasses import dataclass
 PACKET_S = 0.02
 """One Opus packet: it is sent when its last sample is spoken. With it the prediction is right to 10 ms (measured)."""
 
-KEPT = 240
-"""Looks that are remembered: at one a second, longer than audio is kept."""
+KEPT = 400
+"""Looks that are remembered: at two a second, longer than audio is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,13 @@ class Jitter:
     def note(self, look: Look) -> None:
         self._looks.append(look)
 
-    def delay_s(self, start: float, end: float) -> float | None:
-        """Of what was heard from `start` to `end`, on average; None when nobody looked."""
-        before = [look for look in self._looks if look.at <= start][-1:]
-        during = [look for look in self._looks if start < look.at < end]
-        after = [look for look in self._looks if look.at >= end][:1]
-        looks = before + during + after
-        if not looks:
+    def delay_s(self, at: float) -> float | None:
+        """Of what was heard then, from the looks before and after it; None when nobody looked."""
+        looks = list(self._looks)
+        after = next((n for n, look in enumerate(looks) if look.at >= at), len(looks) - 1)
+        if after < 0:
             return None
-        first, last = looks[0], looks[-1]
+        first, last = looks[max(after - 1, 0)], looks[after]
         if last.emitted > first.emitted:
             return (last.delay_s - first.delay_s) / (last.emitted - first.emitted) + PACKET_S
         return last.delay_s / last.emitted + PACKET_S if last.emitted else None

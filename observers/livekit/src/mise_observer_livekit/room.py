@@ -112,11 +112,11 @@ class RoomWatch:
             start = max(said.started_at - BEFORE_S, min(voice.until, said.started_at))
             ear = _nearest(voice.ears, said.ended_at)
             sound = None if ear is None else ear.ring.cut(start, said.ended_at + AFTER_S)
-            delay_s = None if ear is None else ear.jitter.delay_s(said.started_at, said.ended_at)
+            delays = [None if ear is None else ear.jitter.delay_s(at) for at in (said.started_at, said.ended_at)]
             if sound is not None and not sound.whole:
                 metadata["audio"] = "too_long"
                 sound = None
-            if sound is None or delay_s is None or not said.exact:
+            if sound is None or None in delays or not said.exact:
                 metadata["times"] = "vad" if said.exact else "estimated"
             voice.until = max(voice.until, said.ended_at)
             self._out.turn(
@@ -129,7 +129,7 @@ class RoomWatch:
                     ended_at=said.ended_at,
                     sound=sound,
                     refine=True,
-                    delay_s=delay_s or 0.0,
+                    delay_s=(delays[0] or 0.0, delays[1] or 0.0),
                     language=said.language,
                     metadata=metadata,
                 )

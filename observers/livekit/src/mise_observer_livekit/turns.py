@@ -20,7 +20,7 @@ class Draft:
     """A turn on its way out. Times are on the call's clock.
 
     who : the key of a participant. sound : audio that has the turn in it, with some more on both sides when `refine`.
-    delay_s : how long the audio was under way.
+    delay_s : how long the audio was under way, at its start and at its end.
     """
 
     turn_id: str
@@ -31,7 +31,7 @@ class Draft:
     ended_at: float
     sound: Cut | None = None
     refine: bool = False
-    delay_s: float = 0.0
+    delay_s: tuple[float, float] = (0.0, 0.0)
     language: str | None = None
     interrupted: bool | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -56,8 +56,8 @@ def refined(draft: Draft) -> Draft:
             start, end = draft.started_at, draft.ended_at
         start = max(start, sound.at)
         sound = cropped(sound, start, end)
-    end = max(end, start)
-    return replace(draft, started_at=start - draft.delay_s, ended_at=end - draft.delay_s, sound=sound)
+    started_at, ended_at = start - draft.delay_s[0], end - draft.delay_s[1]
+    return replace(draft, started_at=started_at, ended_at=max(started_at, ended_at), sound=sound)
 
 
 def cropped(sound: Cut, start: float, end: float) -> Cut | None:

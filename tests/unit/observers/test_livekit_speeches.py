@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mise_observer_livekit.speeches import Committed, Said, Speeches
+from mise_observer_livekit.speeches import Agent, Committed, Said, Speeches
 
 
 def speech(speeches: Speeches, start: float, end: float, *finals: str) -> list[Said]:
@@ -22,7 +22,7 @@ def told(turns: list[Said]) -> list[tuple[str, float, float, bool]]:
 def test_a_turn_is_from_its_first_word_to_its_last() -> None:
     # s      10    11   12    13
     # user   |-----|    |-----|      one turn: he paused
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speech(speeches, 10, 11, "I would like")
     assert speech(speeches, 12, 13, "a table") == []
     (turn,) = speeches.committed(Committed("I would like a table", 10.1, 13.1), 13.6)
@@ -34,10 +34,11 @@ def test_a_backchannel_is_a_turn_of_its_own_and_its_words_are_not_in_the_next() 
     # s      5         9  9.5          14   16
     # agent  |----------------------|
     # user             |--|            |----|
-    speeches = Speeches()
-    speeches.agent_started(5)
+    agent = Agent()
+    speeches = Speeches(agent)
+    agent.started(5)
     speech(speeches, 9, 9.5, "Mhm.")
-    speeches.agent_stopped(13)
+    agent.stopped(13)
     backchannel = speech(speeches, 14, 16, "There are no more.")
     turn = speeches.committed(Committed("Mhm. There are no more.", 9.0, 16.1), 16.6)
     assert told(backchannel) == [("Mhm.", 9, 9.5, False)]
@@ -45,8 +46,9 @@ def test_a_backchannel_is_a_turn_of_its_own_and_its_words_are_not_in_the_next() 
 
 
 def test_a_backchannel_and_a_barge_in_into_the_same_speech_are_two_turns() -> None:
-    speeches = Speeches()
-    speeches.agent_started(5)
+    agent = Agent()
+    speeches = Speeches(agent)
+    agent.started(5)
     speech(speeches, 7, 7.4, "Yes.")
     assert told(speech(speeches, 10, 12, "Stop, please.")) == [("Yes.", 7, 7.4, False)]
     assert told(speeches.committed(Committed("Yes. Stop, please.", 7.0, 12.1), 12.5)) == [
@@ -55,8 +57,9 @@ def test_a_backchannel_and_a_barge_in_into_the_same_speech_are_two_turns() -> No
 
 
 def test_words_of_two_breaths_over_the_agent_are_one_turn() -> None:
-    speeches = Speeches()
-    speeches.agent_started(5)
+    agent = Agent()
+    speeches = Speeches(agent)
+    agent.started(5)
     speech(speeches, 7, 7.4, "Wait.")
     assert speech(speeches, 8, 9, "Stop, please.") == []
     assert told(speeches.committed(Committed("Wait. Stop, please.", 7, 9), 9.5)) == [
@@ -65,10 +68,11 @@ def test_words_of_two_breaths_over_the_agent_are_one_turn() -> None:
 
 
 def test_a_final_that_comes_when_the_next_speech_has_just_begun_is_of_the_one_before() -> None:
-    speeches = Speeches()
-    speeches.agent_started(5)
+    agent = Agent()
+    speeches = Speeches(agent)
+    agent.started(5)
     speech(speeches, 9, 9.5)
-    speeches.agent_stopped(10.8)
+    agent.stopped(10.8)
     speeches.started(10.4)
     speeches.final("Mhm.", 10.6)
     speeches.stopped(12)
@@ -78,27 +82,27 @@ def test_a_final_that_comes_when_the_next_speech_has_just_begun_is_of_the_one_be
 
 
 def test_an_interim_that_is_committed_at_the_end_of_the_call_counts() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speech(speeches, 1, 2, "My number")
     (turn,) = speeches.committed(Committed("My number is four", 1, 3), 3.0)
     assert turn.text == "My number is four"
 
 
 def test_what_the_agent_makes_of_a_message_is_not_what_was_said() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speech(speeches, 1, 2, "Where is it?")
     (turn,) = speeches.committed(Committed("Context: order 5. Where is it?", 1, 2), 2.5)
     assert turn.text == "Where is it?"
 
 
 def test_without_transcripts_the_message_has_the_words() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speech(speeches, 1, 2)
     assert told(speeches.committed(Committed("Where is it?", 1, 2), 2.5)) == [("Where is it?", 1, 2, True)]
 
 
 def test_what_he_says_while_a_turn_is_committed_is_the_next() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speech(speeches, 1, 2, "Where is it?")
     speeches.started(3)
     (first,) = speeches.committed(Committed("Where is it?", 1, 2), 3.2)
@@ -110,14 +114,14 @@ def test_what_he_says_while_a_turn_is_committed_is_the_next() -> None:
 
 
 def test_a_turn_that_is_committed_while_he_speaks_ends_there() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speeches.started(1)
     speeches.final("Where is it?", 1.8)
     assert told(speeches.committed(Committed("Where is it?"), 2)) == [("Where is it?", 1, 2, True)]
 
 
 def test_what_nobody_commits_is_sent_when_it_is_settled_and_again_when_somebody_does() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speech(speeches, 1, 2, "Where is it?")
     assert speeches.settle(5) == []
     (uncommitted,) = speeches.settle(12.5)
@@ -127,19 +131,19 @@ def test_what_nobody_commits_is_sent_when_it_is_settled_and_again_when_somebody_
 
 
 def test_after_a_long_pause_it_is_another_turn() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speech(speeches, 1, 2, "Hello?")
     assert told(speech(speeches, 8, 9, "Anybody?")) == [("Hello?", 1, 2, False)]
 
 
 def test_nothing_is_settled_while_he_speaks() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speeches.started(1)
     assert speeches.settle(100) == []
 
 
 def test_the_end_of_the_call_ends_a_turn() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speeches.started(1)
     speeches.final("Wait", 1.5)
     assert told(speeches.close(2)) == [("Wait", 1, 2, False)]
@@ -147,7 +151,7 @@ def test_the_end_of_the_call_ends_a_turn() -> None:
 
 
 def test_a_model_that_says_nothing_of_when_somebody_spoke_gives_estimates() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speeches.final("Where is it?", 9.9)
     (turn,) = speeches.committed(Committed("Where is it?"), 10)
     assert (turn.text, turn.exact) == ("Where is it?", False)
@@ -158,6 +162,6 @@ def test_a_model_that_says_nothing_of_when_somebody_spoke_gives_estimates() -> N
 
 
 def test_times_that_go_back_make_no_turn_that_does() -> None:
-    speeches = Speeches()
+    speeches = Speeches(Agent())
     speech(speeches, 5, 4, "Hm.")
     assert told(speeches.close(6)) == [("Hm.", 5, 5, False)]

@@ -58,7 +58,8 @@ class Delivery:
         self._notices = notices
         self._call_id: str | None = None
         self._held: list[Draft | _Event] = []
-        self._pending = 0
+        self._submitted = 0
+        self._done = 0  # by the thread
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mise-observer-livekit")
 
     @property
@@ -90,6 +91,7 @@ class Delivery:
         done = self._thread.submit(lambda: None)
         await asyncio.wait({asyncio.wrap_future(done)}, timeout=deadline_s / 2)
         self._thread.shutdown(wait=False, cancel_futures=True)
+        self._notices.warn("livekit_given_up", "end", self._submitted - self._done, detail="redact takes too long")
         await self._sender.aclose(max(deadline_s - (loop.time() - began), 0.0))
 
     def _put(self, item: Draft | _Event) -> None:
@@ -101,10 +103,10 @@ class Delivery:
             self._notices.warn("livekit_given_up", "held", detail="the room has no id yet")
 
     def _submit(self, call_id: str, item: Draft | _Event) -> None:
-        if self._pending >= PENDING:
+        if self._submitted - self._done >= PENDING:
             self._notices.warn("livekit_given_up", "pending", detail="redact takes too long")
             return
-        self._pending += 1
+        self._submitted += 1
         self._thread.submit(self._send, call_id, item)
 
     def _send(self, call_id: str, item: Draft | _Event) -> None:
@@ -113,7 +115,7 @@ class Delivery:
         except Exception as error:
             self._notices.warn("livekit_failed", "delivery", error=type(error).__name__)
         finally:
-            self._pending -= 1
+            self._done += 1
 
     def _made(self, call_id: str, item: Draft | _Event) -> Turn | CallEvent:
         if isinstance(item, _Event):

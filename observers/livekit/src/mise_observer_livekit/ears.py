@@ -40,7 +40,7 @@ class Ear:
     ) -> None:
         self.ring = Ring(SAMPLE_RATE)
         self.jitter = Jitter()
-        self.track_sid = track.sid
+        self.track = track
         self._clock = clock
         self._wanted = wanted
         self._detector = detector
@@ -52,7 +52,6 @@ class Ear:
         self._speech: vad.VADStream | None = None
         self._detecting: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
-        self._track = track
 
     async def listen(self) -> None:
         """Until the track ends."""
@@ -89,7 +88,7 @@ class Ear:
 
     async def _look(self) -> None:
         while True:
-            for stats in await self._track.get_stats():
+            for stats in await self.track.get_stats():
                 if stats.WhichOneof("stats") == "inbound_rtp":
                     inbound = stats.inbound_rtp.inbound
                     look = Look(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import uuid
@@ -14,7 +15,7 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import AgentSession, CloseEvent, JobContext
 
-from mise_observer import Limits, Sender, Stats
+from mise_observer import Limits, Role, Sender, Stats
 from mise_observer.notices import Notices
 from mise_observer_livekit.clock import Clock
 from mise_observer_livekit.delivery import Delivery, Redact, Switches
@@ -125,10 +126,13 @@ class Running:
         self._reason: str | None = None
         self._ended_at: float | None = None
         self._finished = False
+        self._watched = session
         self._call_id = call_id
         self._job_room_sid = job_room_sid(ctx)
         self._session = SessionWatch(session, clock, guard, self._notices, keep_audio=switches.audio)
-        self._room = RoomWatch(room_of(ctx), People(role), clock, guard, self._notices, self._session.linked)
+        self._room = RoomWatch(
+            room_of(ctx), People(self._asking(role)), clock, guard, self._notices, self._session.linked
+        )
         self._delivery = Delivery(sender, clock, switches, self._room.place_of, self._notices)
         self._on_close = guard(self._session_closed)
         self._closing: asyncio.Task[None] | None = None
@@ -161,8 +165,9 @@ class Running:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        if self._session.started and not self._closed.is_set():
-            await asyncio.wait({self._loop.create_task(self._closed.wait())}, timeout=CLOSE_WAIT_S)
+        if self._session.started:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), CLOSE_WAIT_S)
         await self._finish()
         await self._delivery.drain(DRAIN_S)
 
@@ -200,7 +205,22 @@ class Running:
         self._delivery.event("call_ended", at, reason=self._reason or "unknown")
         if self._delivery.call_id is None:
             self._delivery.identify(self._fallback_id())
+        _observed.pop(self._watched, None)
         await self._room.close()
+
+    def _asking(self, role: RoleOf | None) -> RoleOf | None:
+        """The host's `role`, which may fail."""
+        if role is None:
+            return None
+
+        def ask(participant: object) -> Role | None:
+            try:
+                return role(participant)
+            except Exception as error:
+                self._notices.warn("livekit_failed", "role", error=type(error).__name__)
+                return None
+
+        return ask
 
     async def _identify(self) -> None:
         try:

@@ -60,7 +60,7 @@ class People:
         self._people: dict[str, Person] = {}
 
     def see(self, participant: Participant, *, local: bool = False, connected_at: float | None = None) -> Person:
-        """The person whom this participant is. Raises what the host's `role` raises."""
+        """The person whom this participant is."""
         person = self._people.get(participant.identity)
         if person is None:
             kind = kind_of(participant)

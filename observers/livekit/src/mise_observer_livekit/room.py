@@ -16,7 +16,7 @@ from mise_observer_livekit.delivery import Delivery, Place
 from mise_observer_livekit.ears import Ear
 from mise_observer_livekit.guard import Guard
 from mise_observer_livekit.people import AGENT, ON_BEHALF_ATTRIBUTE, UNSEEN, USER, People, Person, harmless
-from mise_observer_livekit.speeches import Said, Speeches
+from mise_observer_livekit.speeches import Agent, Said, Speeches
 from mise_observer_livekit.turns import AFTER_S, BEFORE_S, Draft
 
 UNLINKED_SETTLED_S = 1.5
@@ -30,7 +30,7 @@ EARS = 3
 class Voice:
     """What one participant says. until : the end of his last turn."""
 
-    speeches: Speeches = field(default_factory=Speeches)
+    speeches: Speeches
     ears: list[Ear] = field(default_factory=list)
     until: float = float("-inf")
 
@@ -57,6 +57,7 @@ class RoomWatch:
         self._notices = notices
         self._linked = linked
         self._delivery: Delivery | None = None
+        self.agent = Agent()
         self._voices: dict[str, Voice] = {}
         self._present: set[str] = set()
         self._local: Person | None = None
@@ -101,7 +102,9 @@ class RoomWatch:
         )
 
     def voice(self, who: str) -> Voice:
-        return self._voices.setdefault(who, Voice())
+        if who not in self._voices:
+            self._voices[who] = Voice(Speeches(self.agent))
+        return self._voices[who]
 
     def send(self, who: str, turns: list[Said], *, linked: bool = True) -> None:
         """Send turns of a participant, with what was heard of them."""
@@ -201,7 +204,7 @@ class RoomWatch:
             return
         who = participant.identity
         voice = self.voice(who)
-        if any(ear.track_sid == track.sid for ear in voice.ears):
+        if any(ear.track is track for ear in voice.ears):
             return
         ear = Ear(
             track,

@@ -141,11 +141,10 @@ class SessionWatch:
     # --- the agent
 
     def _agent_state(self, event: voice.AgentStateChangedEvent) -> None:
-        speeches = self._room.voice(self._user).speeches
         if event.new_state == "speaking":
-            speeches.agent_started(self._clock.of_wall(event.created_at))
+            self._room.agent.started(self._clock.of_wall(event.created_at))
         else:
-            speeches.agent_stopped(self._clock.of_wall(event.created_at))
+            self._room.agent.stopped(self._clock.of_wall(event.created_at))
             self._install()
 
     def _speech(self, event: voice.SpeechCreatedEvent) -> None:

@@ -72,24 +72,35 @@ class _Group:
         return self.speeches[-1].ended_at
 
 
+class Agent:
+    """When the agent spoke, as far back as it matters."""
+
+    def __init__(self) -> None:
+        self._spoke: list[tuple[float, float | None]] = []
+
+    def started(self, at: float) -> None:
+        self._spoke = [*self._spoke[-20:], (at, None)]
+
+    def stopped(self, at: float) -> None:
+        if self._spoke and self._spoke[-1][1] is None:
+            self._spoke[-1] = (self._spoke[-1][0], at)
+
+    def spoke_s(self, start: float, end: float) -> float:
+        """How long, from `start` to `end`."""
+        return sum(max(0.0, min(end, end if stop is None else stop) - max(start, begin)) for begin, stop in self._spoke)
+
+
 class Speeches:
     """The turns of one participant. Everything that closes turns returns them, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
         self._groups: list[_Group] = []
-        self._agent: list[tuple[float, float | None]] = []
         self._before: list[str] = []  # finals of turns that were sent uncommitted: the next item begins with them
         self._loose: list[tuple[float, str]] = []  # finals of nothing that was heard
         self._language: str | None = None
         self._late: Said | None = None  # sent uncommitted, because nobody had committed it so far
         self._until = float("-inf")
-
-    def agent_started(self, at: float) -> None:
-        self._agent = [*self._agent[-20:], (at, None)]
-
-    def agent_stopped(self, at: float) -> None:
-        if self._agent and self._agent[-1][1] is None:
-            self._agent[-1] = (self._agent[-1][0], at)
 
     def started(self, at: float) -> list[Said]:
         """Somebody began to speak."""
@@ -99,7 +110,7 @@ class Speeches:
             ended_at = last.ended_at
             if ended_at is None:
                 return []
-            if self._agent_spoke_s(ended_at, at) >= BETWEEN_S or at - ended_at > PAUSE_S:
+            if self._agent.spoke_s(ended_at, at) >= BETWEEN_S or at - ended_at > PAUSE_S:
                 closed = self._close_all()
             else:
                 last.speeches.append(Speech(at))
@@ -211,6 +222,3 @@ class Speeches:
         if ours and words[: len(ours)] != ours:
             words = ours
         return " ".join(words)
-
-    def _agent_spoke_s(self, start: float, end: float) -> float:
-        return sum(max(0.0, min(end, end if stop is None else stop) - max(start, begin)) for begin, stop in self._agent)

@@ -60,6 +60,7 @@ class RoomWatch:
         self.agent = Agent()
         self._voices: dict[str, Voice] = {}
         self._present: set[str] = set()
+        self._transferred: set[str] = set()
         self._local: Person | None = None
         self._sid: str | None = None
         self._name: str | None = None
@@ -68,6 +69,7 @@ class RoomWatch:
         self._events = {
             "participant_connected": guard(self._joined),
             "participant_disconnected": guard(self._left),
+            "participant_attributes_changed": guard(self._changed),
             "track_subscribed": guard(self._subscribed),
         }
 
@@ -177,8 +179,18 @@ class RoomWatch:
         self._present.add(participant.identity)
         at = self._clock.now() if person.connected_at is None else self._clock.of_wall(person.connected_at)
         self._out.event("participant_joined", at, participant.identity, kind=person.kind, role=person.role)
-        if person.role == "human_agent":
-            self._out.event("transfer", at, participant.identity, to="human_agent", kind=person.kind)
+        self._tell_transfer(participant.identity, person, at)
+
+    def _changed(self, _: object, participant: rtc.Participant) -> None:
+        """His attributes did; his role may have."""
+        if participant.identity in self._present:
+            person = self._people.see(participant)
+            self._tell_transfer(participant.identity, person, self._clock.now())
+
+    def _tell_transfer(self, who: str, person: Person, at: float) -> None:
+        if person.role == "human_agent" and who not in self._transferred:
+            self._transferred.add(who)
+            self._out.event("transfer", at, who, to="human_agent", kind=person.kind)
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
         person = self._people.see(participant)

@@ -334,4 +334,4 @@ async def test_what_fails_in_the_observer_is_not_the_agents(
     await until(call.session, "conversation_item_added", lambda: bool(call.speaker.played))
     await call.agent("listening")
     await call.session.aclose()
-    assert "livekit_failed" in caplog.text
+    assert "observer_failed" in caplog.text

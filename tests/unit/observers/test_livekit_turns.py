@@ -1,4 +1,4 @@
-"""True times and audio of a turn, the delay of the jitter buffer, the clock, and who people are."""
+"""True times and audio of a turn, the delay of the jitter buffer, and who people are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from mise_observer_livekit.clock import Clock
 from mise_observer_livekit.jitter import Jitter, Look
 from mise_observer_livekit.people import People, harmless
 from mise_observer_livekit.ring import Cut
@@ -79,16 +78,6 @@ def test_a_track_that_gave_nothing_has_no_delay() -> None:
     jitter = Jitter()
     jitter.note(Look(1.0, 0.0, 0))
     assert jitter.delay_s(0.5) is None
-
-
-def test_a_step_of_the_wall_clock_moves_nothing() -> None:
-    now = {"monotonic": 50.0, "wall": 1_800_000_000.0}
-    clock = Clock(lambda: now["monotonic"], lambda: now["wall"])
-    before = clock.epoch(clock.of_wall(1_800_000_000.0))
-    now["monotonic"] += 10
-    now["wall"] += 10 + 3_600  # NTP, an hour ahead
-    after = clock.epoch(clock.of_wall(now["wall"] - 2))
-    assert (before, after) == (1_800_000_000.0, 1_800_000_008.0)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 from livekit import rtc
 from livekit.agents import vad
 
-from mise_observer_livekit.clock import Clock
+from mise_observer.clock import Clock
 from mise_observer_livekit.jitter import Jitter, Look
 from mise_observer_livekit.ring import Ring
 

@@ -16,10 +16,12 @@ from livekit import rtc
 from livekit.agents import AgentSession, CloseEvent, JobContext
 
 from mise_observer import Limits, Role, Sender, Stats
+from mise_observer.clock import Clock
+from mise_observer.guard import Guard
 from mise_observer.notices import Notices
-from mise_observer_livekit.clock import Clock
-from mise_observer_livekit.delivery import Delivery, Redact, Switches
-from mise_observer_livekit.guard import Guard
+from mise_observer.outbox import Outbox
+from mise_observer.switches import Redact, Switches
+from mise_observer_livekit.delivery import Delivery
 from mise_observer_livekit.people import People, RoleOf
 from mise_observer_livekit.room import RoomWatch
 from mise_observer_livekit.session import SessionWatch
@@ -57,7 +59,7 @@ class Observer:
             try:
                 await self._running.aclose()
             except Exception as error:
-                log.warning("livekit_failed closing error=%s", type(error).__name__)
+                log.warning("observer_failed closing error=%s", type(error).__name__)
 
 
 def attach(
@@ -133,7 +135,7 @@ class Running:
         self._room = RoomWatch(
             room_of(ctx), People(self._asking(role)), clock, guard, self._notices, self._session.linked
         )
-        self._delivery = Delivery(sender, clock, switches, self._room.place_of, self._notices)
+        self._delivery = Delivery(Outbox(sender, self._notices), clock, switches, self._room.place_of, self._notices)
         self._on_close = guard(self._session_closed)
         self._closing: asyncio.Task[None] | None = None
         self._in_job = isinstance(ctx, JobContext)
@@ -177,7 +179,7 @@ class Running:
             try:
                 await self.aclose()
             except Exception as error:
-                self._notices.warn("livekit_failed", "flush", error=type(error).__name__)
+                self._notices.warn("observer_failed", "flush", error=type(error).__name__)
 
         return flush_mise_observer
 
@@ -217,7 +219,7 @@ class Running:
             try:
                 return role(participant)
             except Exception as error:
-                self._notices.warn("livekit_failed", "role", error=type(error).__name__)
+                self._notices.warn("observer_failed", "role", error=type(error).__name__)
                 return None
 
         return ask
@@ -227,7 +229,7 @@ class Running:
             sid = await self._room.connected()
             self._delivery.identify(self._call_id or sid or self._fallback_id())
         except Exception as error:
-            self._notices.warn("livekit_failed", "identify", error=type(error).__name__)
+            self._notices.warn("observer_failed", "identify", error=type(error).__name__)
             self._delivery.identify(self._fallback_id())
 
     def _fallback_id(self) -> str:

@@ -10,11 +10,11 @@ from livekit import rtc
 from livekit.agents import inference, vad
 
 from mise_observer import Room
+from mise_observer.clock import Clock
+from mise_observer.guard import Guard
 from mise_observer.notices import Notices
-from mise_observer_livekit.clock import Clock
 from mise_observer_livekit.delivery import Delivery, Place
 from mise_observer_livekit.ears import Ear
-from mise_observer_livekit.guard import Guard
 from mise_observer_livekit.people import AGENT, ON_BEHALF_ATTRIBUTE, UNSEEN, USER, People, Person, harmless
 from mise_observer_livekit.speeches import Agent, Said, Speeches
 from mise_observer_livekit.turns import AFTER_S, BEFORE_S, Draft
@@ -234,7 +234,7 @@ class RoomWatch:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._notices.warn("livekit_failed", "ear", error=type(error).__name__)
+            self._notices.warn("observer_failed", "ear", error=type(error).__name__)
 
     def _detector(self) -> vad.VADStream:
         self._vad = self._vad or inference.VAD()

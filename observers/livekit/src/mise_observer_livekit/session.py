@@ -9,10 +9,10 @@ from typing import Any
 from livekit.agents import AgentSession, llm, voice
 
 from mise_observer import Value
+from mise_observer.clock import Clock
+from mise_observer.guard import Guard
 from mise_observer.notices import Notices
-from mise_observer_livekit.clock import Clock
 from mise_observer_livekit.delivery import Delivery
-from mise_observer_livekit.guard import Guard
 from mise_observer_livekit.people import AGENT, USER
 from mise_observer_livekit.playback import Playback, Segment, heard, heard_span
 from mise_observer_livekit.room import RoomWatch

@@ -8,8 +8,8 @@ import numpy as np
 from livekit import rtc
 from livekit.agents.voice import io
 
-from mise_observer_livekit.clock import Clock
-from mise_observer_livekit.guard import Guard
+from mise_observer.clock import Clock
+from mise_observer.guard import Guard
 from mise_observer_livekit.playback import Playback, Run
 from mise_observer_livekit.ring import Samples
 

@@ -9,6 +9,7 @@ from bench.acoustics import measure_acoustics
 from bench.delivery import measure_delivery
 from bench.dialogue import measure_dialogue
 from bench.latency import measure_gateway_and_latency
+from bench.livekit_turns import measure_livekit_turns
 from bench.measurements import Measurement, report
 from bench.observer import measure_observer
 from bench.outage import measure_outage
@@ -50,6 +51,7 @@ def main() -> None:
         found += asyncio.run(measure_delivery(chosen.turns))
     if chosen.only in (None, "observer"):
         found += asyncio.run(measure_observer(chosen.turns // 10))
+        found += measure_livekit_turns()
     if chosen.only in (None, "state"):
         found += asyncio.run(measure_state(chosen.turns))
     if chosen.only in (None, "recovery"):

@@ -73,14 +73,15 @@ class Ring:
         first = max(first, self._begin)
         if last <= first:
             return None
-        pieces = []
-        for frame in self._frames:
+        pieces: list[Samples] = []
+        for frame in reversed(self._frames):  # what is asked for is mostly recent
             begin = frame.end - len(frame.samples)
-            if begin >= last:
+            if frame.end <= first:
                 break
-            if frame.end > first:
+            if begin < last:
                 pieces.append(frame.samples[max(first - begin, 0) : last - begin])
-        return Cut(np.concatenate(pieces), self.sample_rate, first / self.sample_rate + lag, whole)
+        samples = np.concatenate(pieces[::-1])
+        return Cut(samples, self.sample_rate, first / self.sample_rate + lag, whole)
 
     def _lag(self, at: float) -> float:
         near: list[float] = []

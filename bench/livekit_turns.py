@@ -1,4 +1,4 @@
-"""What the observer for LiveKit does for each frame and each turn, without LiveKit: microseconds of the agent's loop."""
+"""What the observer for LiveKit does for each frame and each turn, without LiveKit: µs and ms of the agent's loop."""
 
 from __future__ import annotations
 

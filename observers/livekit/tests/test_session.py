@@ -205,6 +205,25 @@ async def test_an_output_that_reports_no_runs_is_described_by_its_end(gateway: G
     assert turn["ended_at"] - turn["started_at"] == pytest.approx(len(turn["pcm"]) / 48_000, abs=1e-3)
 
 
+async def test_a_session_without_audio_gives_its_text_and_says_so(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = AgentSession[None](llm=Llm("Fine"))
+    attach(session, None, endpoint=gateway.url, api_key="k")
+    await session.start(Greeter())
+    await session.run(user_input="how are you")
+    await session.aclose()
+    await gateway.inbox.until(lambda inbox: any(event["type"] == "call_ended" for event in inbox.events))
+    told = sorted((turn["text"], turn["role"], turn["metadata"]["times"], turn["pcm"]) for turn in gateway.inbox.turns)
+    assert told == [
+        ("Fine", "agent", "estimated", b""),
+        ("Good morning how can I help", "agent", "estimated", b""),
+        ("how are you", "user", "estimated", b""),
+    ]
+    assert "livekit_no_output" in caplog.text
+    assert "livekit_call_id_made" in caplog.text
+
+
 async def test_an_output_that_is_replaced_is_tapped_anew(gateway: Gateway) -> None:
     call = Call(gateway, "Fine")
     await call.start(Greeter("Hello there"))

@@ -137,6 +137,7 @@ class Running:
         )
         self._delivery = Delivery(Outbox(sender, self._notices), clock, switches, self._room.place_of, self._notices)
         self._on_close = guard(self._session_closed)
+        self._finishing: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._in_job = isinstance(ctx, JobContext)
 

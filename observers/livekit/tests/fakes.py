@@ -135,14 +135,21 @@ class Speaker(io.AudioOutput):
 class Microphone(io.AudioInput):
     """Silence, unless somebody speaks into it."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int = RATE) -> None:
         super().__init__(label="microphone")
+        self._rate = rate
         self._frames: asyncio.Queue[rtc.AudioFrame] = asyncio.Queue()
 
-    def hear(self, audio: Pcm) -> None:
-        for start in range(0, len(audio), RATE // 50):
-            piece = audio[start : start + RATE // 50]
-            self._frames.put_nowait(rtc.AudioFrame(piece.tobytes(), RATE, 1, len(piece)))
+    async def hear(self, audio: Pcm) -> None:
+        """In real time, as a device does."""
+        length = self._rate // 50
+        quiet = np.zeros(10 * length, np.int16)
+        heard = np.concatenate([quiet, audio, quiet])
+        began = time.monotonic()
+        for start in range(0, len(heard), length):
+            piece = heard[start : start + length]
+            await asyncio.sleep(max(began + (start + len(piece)) / self._rate - time.monotonic(), 0.0))
+            self._frames.put_nowait(rtc.AudioFrame(piece.tobytes(), self._rate, 1, len(piece)))
 
     async def __anext__(self) -> rtc.AudioFrame:
         return await self._frames.get()

@@ -134,6 +134,26 @@ async def test_user_turns_and_replies_arrive_in_the_order_in_which_they_began(ga
     assert any("e2e_latency_ms" in event["data"] for event in measured)
 
 
+@pytest.mark.parametrize("rate", [16_000, 24_000, 48_000])
+async def test_a_user_without_a_room_is_heard_at_the_input(gateway: Gateway, rate: int) -> None:
+    call = Call(gateway, "You are welcome")
+    call.session.input.audio = call.microphone = Microphone(rate)
+    await call.start(Greeter("Hello"))
+    await call.inbox.until(lambda inbox: len(inbox.turns) == 1)
+    words = spoken("thank you so much indeed", rate)
+    call.vad.starts()
+    await call.heard("speaking")
+    await call.microphone.hear(words)
+    call.stt.final("thank you so much indeed")
+    call.vad.stops()
+    await call.inbox.until(lambda inbox: len(inbox.turns) == 3)
+    await call.close()
+    (user,) = call.turns("user")
+    assert user["sample_rate"] == min(rate, 24_000)
+    assert "times" not in user.get("metadata", {})
+    assert len(user["pcm"]) / 2 / user["sample_rate"] == pytest.approx(len(words) / rate, abs=0.03)
+
+
 async def test_the_words_of_a_backchannel_are_not_in_the_next_turn(gateway: Gateway) -> None:
     call = Call(gateway, "Fine")
     await call.start(Greeter(LONG))

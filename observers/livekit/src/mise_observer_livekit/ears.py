@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 import numpy as np
 from livekit import rtc
 from livekit.agents import vad
 
 from mise_observer.clock import Clock
+from mise_observer.notices import Notices
 from mise_observer_livekit.jitter import Jitter, Look
 from mise_observer_livekit.ring import Ring
 
@@ -22,8 +24,22 @@ LOOK_EVERY_S = 0.5
 """The buffer changes its delay by 5 to 30 ms from turn to turn (measured)."""
 
 
+class Heard(Protocol):
+    """Where a participant is heard: on a track of the room (`Ear`), or at the input of a session without a room
+    (`InputTap`).
+    """
+
+    @property
+    def ring(self) -> Ring: ...
+
+    def delay_s(self, at: float) -> float | None:
+        """How long what arrived then was under way; None when nobody knows."""
+
+    async def close(self) -> None: ...
+
+
 class Ear:
-    """Hears one track until `close`; `ring` and `jitter` are what it heard, on the call's clock.
+    """Hears one track until `close`; `ring` is what it heard, on the call's clock.
 
     wanted : whether speech is to be found in it (the session does that for the participant it is linked to).
     detector : makes the stream that finds it. on_started, on_stopped : get when.
@@ -37,9 +53,11 @@ class Ear:
         detector: Callable[[], vad.VADStream],
         on_started: Callable[[float], None],
         on_stopped: Callable[[float], None],
+        notices: Notices,
     ) -> None:
         self.ring = Ring(SAMPLE_RATE)
-        self.jitter = Jitter()
+        self._jitter = Jitter()
+        self._notices = notices
         self.track = track
         self._clock = clock
         self._wanted = wanted
@@ -50,24 +68,39 @@ class Ear:
             track=track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=FRAME_MS, capacity=QUEUED
         )
         self._speech: vad.VADStream | None = None
-        self._detecting: asyncio.Task[None] | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
-    async def listen(self) -> None:
-        """Until the track ends."""
-        self._looking = asyncio.create_task(self._look(), name="mise-observer-jitter")
+    def start(self) -> None:
+        """Listen until the track ends."""
+        self._spawn(self._listen())
+
+    def delay_s(self, at: float) -> float | None:
+        return self._jitter.delay_s(at)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name="mise-observer-ear")
+        self._tasks.append(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._notices.warn("observer_failed", "ear", error=type(error).__name__)
+
+    async def _listen(self) -> None:
+        looking = self._spawn(self._look())
         try:
             async for event in self._stream:
                 self.ring.append(np.frombuffer(bytes(event.frame.data), np.int16), self._clock.now())
                 if self._wanted():
                     self._detect(event.frame)
         finally:
-            self._looking.cancel()
+            looking.cancel()
 
     async def close(self) -> None:
-        for task in (self._looking, self._detecting):
-            if task is not None:
-                task.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._speech is not None:
             await self._speech.aclose()
         await self._stream.aclose()
@@ -75,7 +108,7 @@ class Ear:
     def _detect(self, frame: rtc.AudioFrame) -> None:
         if self._speech is None:
             self._speech = self._detector()
-            self._detecting = asyncio.create_task(self._follow(self._speech), name="mise-observer-vad")
+            self._spawn(self._follow(self._speech))
         self._speech.push_frame(frame)
 
     async def _follow(self, speech: vad.VADStream) -> None:
@@ -94,5 +127,5 @@ class Ear:
                     look = Look(
                         self._clock.now(), inbound.jitter_buffer_delay, int(inbound.jitter_buffer_emitted_count)
                     )
-                    self.jitter.note(look)
+                    self._jitter.note(look)
             await asyncio.sleep(LOOK_EVERY_S)

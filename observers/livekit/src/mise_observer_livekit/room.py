@@ -14,7 +14,7 @@ from mise_observer.clock import Clock
 from mise_observer.guard import Guard
 from mise_observer.notices import Notices
 from mise_observer_livekit.delivery import Delivery, Place
-from mise_observer_livekit.ears import Ear
+from mise_observer_livekit.ears import Ear, Heard
 from mise_observer_livekit.people import AGENT, ON_BEHALF_ATTRIBUTE, UNSEEN, USER, People, Person, harmless
 from mise_observer_livekit.speeches import Agent, Said, Speeches
 from mise_observer_livekit.turns import AFTER_S, BEFORE_S, Draft
@@ -31,7 +31,7 @@ class Voice:
     """What one participant says. until : the end of his last turn."""
 
     speeches: Speeches
-    ears: list[Ear] = field(default_factory=list)
+    ears: list[Heard] = field(default_factory=list)
     until: float = float("-inf")
 
 
@@ -64,7 +64,6 @@ class RoomWatch:
         self._local: Person | None = None
         self._sid: str | None = None
         self._name: str | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._vad: inference.VAD | None = None
         self._events = {
             "participant_connected": guard(self._joined),
@@ -78,6 +77,11 @@ class RoomWatch:
         if self._room is not None:
             for event, callback in self._events.items():
                 self._room.on(event, callback)  # type: ignore[arg-type]  # its names are literals
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return self._room is not None
 
     async def connected(self) -> str | None:
         """Wait until the room is; returns its SID. None for a session without a room."""
@@ -117,7 +121,7 @@ class RoomWatch:
             start = max(said.started_at - BEFORE_S, min(voice.until, said.started_at))
             ear = _nearest(voice.ears, said.ended_at)
             sound = None if ear is None else ear.ring.cut(start, said.ended_at + AFTER_S)
-            delays = [None if ear is None else ear.jitter.delay_s(at) for at in (said.started_at, said.ended_at)]
+            delays = [None if ear is None else ear.delay_s(at) for at in (said.started_at, said.ended_at)]
             if sound is not None and not sound.whole:
                 metadata["audio"] = "too_long"
                 sound = None
@@ -161,9 +165,6 @@ class RoomWatch:
         if self._room is not None:
             for event, callback in self._events.items():
                 self._room.off(event, callback)  # type: ignore[arg-type]
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         ears = [ear for voice in self._voices.values() for ear in voice.ears]
         await asyncio.gather(*(ear.close() for ear in ears), return_exceptions=True)
 
@@ -216,7 +217,7 @@ class RoomWatch:
             return
         who = participant.identity
         voice = self.voice(who)
-        if any(ear.track is track for ear in voice.ears):
+        if any(isinstance(ear, Ear) and ear.track is track for ear in voice.ears):
             return
         ear = Ear(
             track,
@@ -225,26 +226,20 @@ class RoomWatch:
             detector=self._detector,
             on_started=self._guard(lambda at: self.send(who, voice.speeches.started(at), linked=False)),
             on_stopped=self._guard(voice.speeches.stopped),
+            notices=self._notices,
         )
         voice.ears = [*voice.ears[1 - EARS :], ear]
-        task = asyncio.create_task(ear.listen(), name="mise-observer-ear")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._notices.warn("observer_failed", "ear", error=type(error).__name__)
+        ear.start()
 
     def _detector(self) -> vad.VADStream:
         self._vad = self._vad or inference.VAD()
         return self._vad.stream()
 
 
-def _nearest(ears: list[Ear], at: float) -> Ear | None:
+def _nearest(ears: list[Heard], at: float) -> Heard | None:
     """The ear that heard this moment, or heard nearest to it."""
 
-    def away(ear: Ear) -> float:
+    def away(ear: Heard) -> float:
         span = ear.ring.span
         return float("inf") if span is None else max(span[0] - at, at - span[1], 0.0)
 

@@ -17,7 +17,7 @@ from mise_observer_livekit.people import AGENT, USER
 from mise_observer_livekit.playback import Playback, Segment, heard, heard_span
 from mise_observer_livekit.room import RoomWatch
 from mise_observer_livekit.speeches import Committed
-from mise_observer_livekit.tap import Tap, is_in
+from mise_observer_livekit.tap import InputTap, Tap, is_in
 from mise_observer_livekit.turns import Draft
 
 LATENCIES = (
@@ -76,6 +76,8 @@ class SessionWatch:
             self._session.on(event, callback)  # type: ignore[arg-type]  # its names are literals
         if self.started:
             self._install()
+        else:
+            self._install_input()
 
     def close(self) -> None:
         for event, callback in self._events.items():
@@ -206,6 +208,7 @@ class SessionWatch:
 
     def _install(self) -> None:
         """Put the tap in front of the outputs, unless it is there, or it would be in the middle of a speech."""
+        self._install_input()
         output = self._session.output.audio
         if self._tap is not None and is_in(self._tap, output):
             return
@@ -221,6 +224,13 @@ class SessionWatch:
             self._notices.warn("livekit_output_replaced", detail="tapped anew")
         self._tap = Tap(output, self._playback, self._clock, self._guard, self._speech_id, keep=self._keep_audio)
         self._session.output.audio = self._tap
+
+    def _install_input(self) -> None:
+        source = self._session.input.audio
+        if not self._room.exists and source is not None and not isinstance(source, InputTap):
+            tap = InputTap(source, self._clock, self._guard)
+            self._room.voice(USER).ears = [tap]
+            self._session.input.audio = tap
 
     def _speech_id(self) -> str | None:
         speech = self._session.current_speech

@@ -1,4 +1,4 @@
-"""Where the agent's audio passes on its way to the listener."""
+"""Where the agent's audio passes on its way to the listener, and the user's where there is no room."""
 
 from __future__ import annotations
 
@@ -11,10 +11,45 @@ from livekit.agents.voice import io
 from mise_observer.clock import Clock
 from mise_observer.guard import Guard
 from mise_observer_livekit.playback import Playback, Run
-from mise_observer_livekit.ring import Samples
+from mise_observer_livekit.ring import Ring, Samples
 
 MOST_HZ = 24_000
 """More is no use for speech and would double what is sent."""
+
+
+class InputTap(io.AudioInput):
+    """Behind the input of a session without a room: notes what the user says."""
+
+    def __init__(self, source: io.AudioInput, clock: Clock, guard: Guard) -> None:
+        super().__init__(label="MiseObserver", source=source)
+        self.ring = Ring(MOST_HZ)
+        self._clock = clock
+        self._note_frame = guard(self._note)
+        self._resampler: rtc.AudioResampler | None = None
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        frame = await super().__anext__()
+        self._note_frame(frame)
+        return frame
+
+    def delay_s(self, _: float) -> float | None:
+        """No buffer, no network."""
+        return 0.0
+
+    async def close(self) -> None:
+        """Nothing to close: it goes with the session's input."""
+
+    def _note(self, frame: rtc.AudioFrame) -> None:
+        now = self._clock.now()
+        if frame.sample_rate > MOST_HZ:
+            if self._resampler is None:
+                self._resampler = rtc.AudioResampler(frame.sample_rate, MOST_HZ)
+            for resampled in self._resampler.push(bytearray(mono(frame).tobytes())):
+                self.ring.append(mono(resampled), now)
+            return
+        if self.ring.sample_rate != frame.sample_rate:
+            self.ring = Ring(frame.sample_rate)
+        self.ring.append(mono(frame), now)
 
 
 class Tap(io.AudioOutput):

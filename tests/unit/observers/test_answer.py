@@ -51,6 +51,12 @@ def test_results_of_something_else_are_no_results(body: object) -> None:
     assert judged(207, body) == Unavailable("status 207 without 2 results")
 
 
+def test_answer_that_nobody_can_read_is_none() -> None:
+    nested = b'{"results": [' + b"[" * 100_000
+    assert judge(207, "", None, nested, sent=1, now=NOW) == Unavailable("status 207 without 1 results")
+    assert judged(207, {"results": [{"status": []}]}, sent=1) == [Unavailable("status []")]
+
+
 def test_an_event_is_accepted_by_202() -> None:
     assert judged(202, sent=1) == [Accepted()]
 
@@ -93,6 +99,7 @@ def test_too_large_for_a_proxy_is_too_large() -> None:
         ("soon", None),
         ("-1", None),
         ("", None),
+        ("Mon, 24 Nov 2025 16:00:30 +99999999999999999999", None),
     ],
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:

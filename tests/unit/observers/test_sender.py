@@ -284,6 +284,23 @@ async def test_what_is_no_json_costs_no_other(gateway: ScriptedGateway, caplog: 
     assert "TypeError: Object of type bytes is not JSON serializable" in caplog.text
 
 
+@pytest.mark.parametrize("call_id", [None, 7, ".", "..", "a\nb", "x" * 4_001])
+async def test_event_that_no_path_can_hold_costs_no_other(call_id: object, gateway: ScriptedGateway) -> None:
+    async with Sender(gateway.url, KEY) as sender:
+        sender.send(CallEvent(call_id=call_id, type="system", at=1.0))  # type: ignore[arg-type]
+        sender.send(turn())
+    assert sender.stats == Stats(sent=1, refused=1)
+
+
+async def test_a_host_whose_name_is_none_is_an_outage(pauses: Pauses) -> None:
+    async with Sender("http://a..b", KEY, pause=pauses) as sender:
+        sender.send(turn())
+        async with asyncio.timeout(LONG_S):
+            while sender.stats.retries < 2:
+                await asyncio.sleep(0)
+        assert await sender.aclose(0) == Left(turns=1)
+
+
 async def test_send_raises_nothing(gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture) -> None:
     async with Sender(gateway.url, KEY) as sender:
         sender.send("a turn")  # type: ignore[arg-type]

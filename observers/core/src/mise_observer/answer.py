@@ -56,13 +56,12 @@ Verdict = Accepted | Refused | Unavailable
 Answer = list[Verdict] | Refused | Unavailable | Denied
 """About a request: a verdict for each of its items in the order sent, or one about the request as a whole."""
 
-_REFUSALS = frozenset(
-    {
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-    }
+# No set: what an answer has for a status may not be hashable.
+_REFUSALS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
 )
 
 
@@ -116,7 +115,7 @@ def _detail(problem: dict[str, Any], status: object) -> str:
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
-    except ValueError:  # not JSON, or not UTF-8: a proxy's page
+    except (ValueError, RecursionError):  # not JSON, or not UTF-8: a proxy's page
         return {}
     return parsed if isinstance(parsed, dict) else {}
 
@@ -130,7 +129,7 @@ def _seconds(retry_after: str | None, now: float) -> float | None:
     else:
         try:
             at = parsedate_to_datetime(retry_after)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         # "-0000" parses as naive, and means UTC.
         seconds = (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp() - now

@@ -42,7 +42,12 @@ class Poster:
                 allow_redirects=False,
             ) as response:
                 answer = await _read(response)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (
+            aiohttp.ClientError,
+            asyncio.TimeoutError,
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: of a host's name
             return Unavailable(f"{type(error).__name__}: {error}")
         return judge(
             response.status,

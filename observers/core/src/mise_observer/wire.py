@@ -26,6 +26,9 @@ GZIP_LEVEL = 1
 ENVELOPE_BYTES = 64
 """Of a body around its turns."""
 
+PATH_CHARACTERS = 4_000
+"""Of an event's call_id, which stands in the path of its request; the gateway takes 256 bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedAudio:
@@ -53,7 +56,8 @@ def encode(item: Turn | CallEvent) -> Encoded:
     """The item as JSON.
 
     Times are sent as they came, numbers or ISO 8601. Halves of surrogate pairs, which are no text, become `?`.
-    Raises TypeError or ValueError for what JSON can't say: NaN, bytes in metadata.
+    Raises TypeError or ValueError for what JSON can't say (NaN, bytes in metadata), and for an event whose call_id no
+    path can hold.
     """
     return _turn(item) if isinstance(item, Turn) else _event(item)
 
@@ -120,6 +124,7 @@ def _turn(turn: Turn) -> Encoded:
 
 
 def _event(event: CallEvent) -> Encoded:
+    _check_path(event.call_id)
     fields = {
         "type": event.type,
         "at": _instant(event.at),
@@ -128,6 +133,19 @@ def _event(event: CallEvent) -> Encoded:
         "event_id": event.event_id,
     }
     return Encoded(False, event.call_id, event.event_id, _json(_given(fields)))
+
+
+def _check_path(call_id: str) -> None:
+    """Raise what says that the path of a request can't hold it.
+
+    The answer would be another route's or a proxy's, which says nothing of the event: it would be sent again for ever.
+    """
+    if not isinstance(call_id, str):
+        raise TypeError(f"call_id: {type(call_id).__name__}, expected a string")
+    if call_id in (".", "..") or "\n" in call_id or len(call_id) > PATH_CHARACTERS:
+        raise ValueError(
+            f"call_id: expected at most {PATH_CHARACTERS} characters, no line's end, and neither `.` nor `..`"
+        )
 
 
 def _batch(turns: Iterable[Encoded]) -> Iterator[bytes]:

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import random
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -379,6 +381,50 @@ async def test_closing_that_is_cancelled_leaves_no_task(gateway: ScriptedGateway
     assert len(files(tmp_path, "*/*.turn")) == 1
 
 
+async def test_closing_twice_at_once_is_closing_once(gateway: ScriptedGateway, tmp_path: Path) -> None:
+    gateway.always = hang(asyncio.Event())
+    sender = Sender(gateway.url, KEY, spool=tmp_path)
+    sender.start()
+    sender.send(turn())
+    await gateway.until(lambda: len(gateway.requests) == 1)
+    for left in await asyncio.gather(sender.aclose(0.05), sender.aclose(0.05)):
+        assert left == Left(turns=1, spooled=1)
+    assert len(files(tmp_path, "*/*.turn")) == 1
+
+
+CLOSED_EARLY = """
+import asyncio, sys
+from pathlib import Path
+from mise_observer import CallEvent, Sender
+
+sender = Sender("http://127.0.0.1:9", "key", spool=Path(sys.argv[1]))
+
+async def begin():
+    sender.start()
+    sender.send(CallEvent(call_id="c", type="system", at=1.0))
+    while not sender.stats.retries:
+        await asyncio.sleep(0)
+    sender.send(CallEvent(call_id="c", type="system", at=2.0))
+
+if sys.argv[2] == "cancelled":
+    asyncio.run(begin())
+else:
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    loop.close()
+sender.send(CallEvent(call_id="c", type="system", at=3.0))
+print(asyncio.run(sender.aclose(20.0)))
+"""
+"""A program of its own, for Python complains of tasks whose loop is gone."""
+
+
+@pytest.mark.parametrize("tasks", ["cancelled", "left"])
+def test_a_loop_that_was_closed_early_costs_nothing_with_a_spool(tmp_path: Path, tasks: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", CLOSED_EARLY, tmp_path, tasks], stdout=subprocess.PIPE, check=True)
+    assert ended.stdout.decode().strip() == str(Left(events=3, spooled=3))
+    assert len(files(tmp_path, "*/*.event")) == 3
+
+
 # --- the spool
 
 
@@ -486,6 +532,13 @@ def test_many_threads_may_send() -> None:
         loop.call_soon_threadsafe(stop.set)
         serving.join()
         loop.close()
+
+
+async def test_threaded_sender_may_be_closed_again_where_a_loop_runs() -> None:
+    sender = ThreadedSender("http://127.0.0.1:9", KEY)
+    sender.send(turn())
+    assert sender.close(0) == Left(turns=1)
+    assert sender.close(0) == Left(turns=1)
 
 
 @pytest.mark.parametrize("url", ["voice.example.com", "ftp://x", "", "http://"])

@@ -96,6 +96,7 @@ class Sender:
         self._round: list[Batch] = []
         self._aside: list[Batch] = []
         self._left: Left | None = None
+        self._one_closes = asyncio.Lock()
         # One thread: encoding can't take more than one core, and the spool needs no locks.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mise-observer")
         self._spool_folder = spool
@@ -140,19 +141,18 @@ class Sender:
     async def aclose(self, deadline_s: float = CLOSE_WITHIN_S) -> Left:
         """Send what waits, for at most so many seconds; the rest goes to the spool, if there is one, or is given up.
 
-        Returns what was not sent. Writing the rest to disk comes on top of the deadline. What is given to `send` from
-        now on is given up.
+        Returns what was not sent; so it does when it is called again. Writing the rest to disk comes on top of the
+        deadline. What is given to `send` from now on is given up.
         """
-        if self._left is None:
-            self._intake.close()
-            self._closing.set()
-            self._news.set()
-            self._half_full.set()
-            try:
-                if self._posting is not None:
-                    await asyncio.wait({self._posting}, timeout=deadline_s)
-            finally:
-                self._left = await self._put_away()
+        async with self._one_closes:
+            if self._left is None:
+                self._intake.close()
+                self._end_tasks()
+                try:
+                    if self._posting is not None:
+                        await asyncio.wait({self._posting}, timeout=deadline_s)
+                finally:
+                    self._left = await self._put_away()
         return self._left
 
     # --- sending
@@ -304,6 +304,15 @@ class Sender:
 
     # --- giving up
 
+    def _end_tasks(self) -> None:
+        if self._loop is not None and self._loop.is_closed():
+            # Its tasks never end, and nothing can wake them. What they had taken is still here.
+            self._posting = self._relief = None
+            return
+        self._closing.set()
+        self._news.set()
+        self._half_full.set()
+
     def _stop(self) -> None:
         """Send nothing more. Without a spool what waits is given up; with one it is kept for the next process."""
         self._stopped = True
@@ -315,8 +324,8 @@ class Sender:
         """Empty the memory; what was there, oldest first, without what lies on disk."""
         unsettled = [*self._round, *self._aside]
         unsent: list[Unsent] = [item.encoded for batch in unsettled for item in batch.items if item.spooled is None]
-        unsent += self._taken
-        self._round, self._aside, self._taken = [], [], []
+        unsent += [*self._taken, *self._spilling]  # the latter only when the loop ended under it
+        self._round, self._aside, self._taken, self._spilling = [], [], [], []
         while taken := self._intake.take():
             unsent += taken
         return unsent

@@ -28,6 +28,8 @@ class ThreadedSender:
         # A daemon: a program that forgets to close it still ends.
         self._thread = threading.Thread(target=self._serve, name="mise-observer-loop", daemon=True)
         self._thread.start()
+        self._one_closes = threading.Lock()
+        self._left: Left | None = None
 
     def __enter__(self) -> ThreadedSender:
         return self
@@ -46,13 +48,13 @@ class ThreadedSender:
 
     def close(self, deadline_s: float = CLOSE_WITHIN_S) -> Left:
         """As `Sender.aclose`; waits for it."""
-        if self._loop.is_closed():
-            return asyncio.run(self._sender.aclose())  # it is closed, and says again what was left
-        left = asyncio.run_coroutine_threadsafe(self._sender.aclose(deadline_s), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        return left
+        with self._one_closes:
+            if self._left is None:
+                self._left = asyncio.run_coroutine_threadsafe(self._sender.aclose(deadline_s), self._loop).result()
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+                self._loop.close()
+        return self._left
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)

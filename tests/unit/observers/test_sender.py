@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -495,6 +496,32 @@ async def test_a_spool_that_can_not_be_is_none(
         sender.send(turn())
     assert len(gateway.turns) == 1
     assert "spool_unusable" in caplog.text
+
+
+def break_spool(folder: Path) -> None:
+    """Put a file in the place of the one process's folder."""
+    (own,) = (path for path in folder.iterdir() if path.is_dir())
+    shutil.rmtree(own)
+    own.write_text("")
+
+
+async def test_a_disk_that_fails_later_costs_only_what_is_there(
+    gateway: ScriptedGateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = Sender(gateway.url, KEY, spool=tmp_path)
+    sender.send(turn("a"))
+    assert (await sender.aclose()).spooled == 1
+    held = asyncio.Event()
+    gateway.script.append(hang(held))
+    async with Sender(gateway.url, KEY, spool=tmp_path) as sender:
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        break_spool(tmp_path)
+        held.set()
+        sender.send(turn("b"))
+        await gateway.until(lambda: len(gateway.turns) == 2)
+        assert await sender.aclose(LONG_S) == Left()
+    assert texts(gateway) == ["a", "b"]
+    assert "spool_failed" in caplog.text
 
 
 # --- threads

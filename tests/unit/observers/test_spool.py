@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mise_observer import Turn
 from mise_observer.lock import Lock
 from mise_observer.spool import BLOCK_BYTES, Lost, Spool
 from mise_observer.wire import Encoded, encode
@@ -99,6 +102,26 @@ def test_adopting_obeys_the_bound(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 6 * BLOCK_BYTES)
     assert spool.adopted == Lost(audio=4)
     assert [item.audio is not None for item in taken(spool)] == [False] * 4 + [True]
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may have more than 50 kB: a write fails in its middle, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("small_files")
+@pytest.mark.parametrize("item", [turn(audio_bytes=60_000), turn("x" * 60_000, audio_bytes=10)], ids=["audio", "text"])
+def test_nothing_is_left_of_an_item_that_the_disk_did_not_take(tmp_path: Path, item: Turn) -> None:
+    spool = Spool(tmp_path, PLENTY)
+    with pytest.raises(OSError, match="too large"):
+        spool.put(encode(item))
+    assert list(tmp_path.glob("*/*")) == []
+    assert spool.put(encode(turn())) == Lost()
+    assert spool.close() == (1, 0)
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"call_id": "c", "id": "t"}\n{"cut o', "[]\n{}", '{"call_id": "c"}\n{}'])

@@ -238,7 +238,7 @@ class Sender:
         self._round = left + later
         names = [item.spooled for item in settled if item.spooled is not None]
         if names and self._spool is not None:
-            await self._in_thread(self._spool.remove, names)
+            await self._on_disk(self._spool.remove, names)
         if self._stopped:
             self._stop()
         return max(waits, key=lambda wait: wait.after_s or 0.0, default=None)
@@ -344,7 +344,7 @@ class Sender:
             spilled = await self._in_thread(spill, self._spool, unsent)
             self._count_spilled(spilled)
             unsent = spilled.unwritten
-            turns, events = await self._in_thread(self._spool.close)
+            turns, events = await self._on_disk(self._spool.close) or (0, 0)
         kinds = [is_turn(item) for item in unsent]
         self._intake.count_given_up(kinds)
         self._report()
@@ -407,6 +407,14 @@ class Sender:
         self._refuse(spilled.refused)
         if spilled.error is not None:
             self._notices.warn("spool_failed", error=spilled.error)
+
+    async def _on_disk(self, work: Callable[..., T], *arguments: object) -> T | None:
+        """What the work in the thread returns, None when the disk fails: that costs no more than what lies there."""
+        try:
+            return await self._in_thread(work, *arguments)
+        except OSError as error:
+            self._notices.warn("spool_failed", error=error)
+            return None
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

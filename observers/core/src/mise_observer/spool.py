@@ -69,13 +69,17 @@ class Spool:
 
     def put(self, item: Encoded) -> Lost:
         """Write the item at the end; what is then too much is given up, the oldest audio first. Raises OSError."""
-        name = f"{time.time_ns():020d}-{next(self._numbers):06d}-{self._own.name}"
+        name = f"{time.time_ns():020d}-{next(self._numbers):06d}-{self._own.name}" + (TURN if item.is_turn else EVENT)
         audio = 0
-        if item.audio is not None:
-            audio = self._write(name + AUDIO, item.audio.fields, item.audio.data)
-        name += TURN if item.is_turn else EVENT
-        ids = json.dumps({"call_id": item.call_id, "id": item.id}).encode()
-        return self._add(name, self._write(name, ids, item.json), audio)
+        try:
+            if item.audio is not None:
+                audio = self._write(self._audio(name), item.audio.fields, item.audio.data)
+            ids = json.dumps({"call_id": item.call_id, "id": item.id}).encode()
+            size = self._write(self._own / name, ids, item.json)
+        except OSError:
+            self._give_up(name)  # half an item would fill the disk that is full already
+            raise
+        return self._add(name, size, audio)
 
     def take(self, most: int, most_bytes: int) -> tuple[list[tuple[str, Encoded]], Lost]:
         """What is to be sent next, with its names, as `Backlog.take`. It stays on disk until it is removed."""
@@ -84,25 +88,29 @@ class Spool:
             item = self._read(cell.value)
             if item is None:
                 lost.count(cell.is_turn)
-                self.remove([cell.value])
+                self._give_up(cell.value)
             else:
                 found.append((cell.value, item))
         return found, lost
 
     def remove(self, names: Iterable[str]) -> None:
-        """What is sent, or never will be."""
+        """What is sent. Raises OSError; what is still there is sent again by the next process."""
         for name in names:
             # The item first: an audio alone is litter, an item without its audio would be sent so.
             (self._own / name).unlink(missing_ok=True)
             self._audio(name).unlink(missing_ok=True)
 
     def close(self) -> tuple[int, int]:
-        """Leave the rest to the next process; how many turns and call events that is."""
-        left = [path.suffix for path in self._own.iterdir()]
-        turns, events = left.count(TURN), left.count(EVENT)
-        if not turns and not events:
-            _remove_tree(self._own)
-        self._lock.give_back(remove=not turns and not events)
+        """Leave the rest to the next process; how many turns and call events that is. Raises OSError."""
+        is_empty = False
+        try:
+            left = [path.suffix for path in self._own.iterdir()]
+            turns, events = left.count(TURN), left.count(EVENT)
+            if not turns and not events:
+                _remove_tree(self._own)
+                is_empty = True
+        finally:
+            self._lock.give_back(remove=is_empty)
         return turns, events
 
     def _adopt(self, folder: Path) -> Lost:
@@ -134,19 +142,27 @@ class Spool:
     def _add(self, name: str, size: int, audio: int) -> Lost:
         given_up = self._backlog.add(Cell(name, name.endswith(TURN), size, audio))
         for cell in given_up.audio:
-            self._audio(cell.value).unlink(missing_ok=True)
+            with suppress(OSError):
+                self._audio(cell.value).unlink(missing_ok=True)
         lost = Lost(audio=len(given_up.audio))
         for cell in given_up.whole:
             lost.count(cell.is_turn)
-            self.remove([cell.value])
+            self._give_up(cell.value)
         return lost
 
-    def _write(self, name: str, first: bytes, rest: bytes) -> int:
-        part = self._own / (name + PART)
+    def _give_up(self, name: str) -> None:
+        """Remove what is left of an item that is lost, as far as the disk lets."""
+        for path in (self._own / name, self._audio(name)):
+            for file in (path, _part(path)):
+                with suppress(OSError):
+                    file.unlink(missing_ok=True)
+
+    def _write(self, path: Path, first: bytes, rest: bytes) -> int:
+        part = _part(path)
         with part.open("wb") as file:
             file.writelines((first, b"\n", rest))
-        part.rename(self._own / name)
-        return _blocks(self._own / name)
+        part.rename(path)
+        return _blocks(path)
 
     def _read(self, name: str) -> Encoded | None:
         """The item; None when its file is damaged, by a loss of power, or gone."""
@@ -174,6 +190,10 @@ def _claim(folder: Path) -> tuple[Path, Lock]:
         if lock is not None:
             own.mkdir(mode=0o700)
             return own, lock
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + PART)
 
 
 def _blocks(path: Path) -> int:

@@ -17,6 +17,7 @@ import pytest
 
 from mise_observer import CallEvent, Left, Limits, Sender, Stats, ThreadedSender
 from mise_observer.backoff import Backoff
+from mise_observer.sender import CRASHES
 from tests.unit.observers.records import event, turn
 from tests.unit.observers.scripted import (
     Reaction,
@@ -266,6 +267,50 @@ async def test_a_turn_that_the_gateway_crashes_on_does_not_hold_up_others(
         assert await sender.aclose(LONG_S) == Left()
     assert texts(gateway)[-1] == "poison"
     assert (sender.stats.sent, sender.stats.queued) == (6, 0)
+
+
+async def test_a_turn_that_the_gateway_crashed_on_does_not_replace_what_has_replaced_it(
+    gateway: ScriptedGateway, pauses: Pauses, backoff: Backoff
+) -> None:
+    gateway.always = crash_on("old")
+    async with Sender(gateway.url, KEY, pause=pauses, backoff=backoff) as sender:
+        sender.send(turn("old", turn_id="t"))
+        await gateway.until(lambda: len(gateway.requests) > CRASHES)
+        sender.send(turn("new", turn_id="t"))
+        await gateway.until(lambda: len(gateway.turns) == 1)
+        gateway.always = None
+        assert await sender.aclose(LONG_S) == Left()
+    assert texts(gateway) == ["new"]
+    assert (sender.stats.sent, sender.stats.dropped_turns, sender.stats.queued) == (1, 1, 0)
+
+
+async def test_a_turn_that_is_to_wait_does_not_replace_what_has_replaced_it(
+    gateway: ScriptedGateway, pauses: Pauses
+) -> None:
+    gateway.script.append(items({0: 503, 1: 503, 3: 503}))
+    sender = Sender(gateway.url, KEY, pause=pauses)
+    for text, turn_id in (("old", "t"), ("other", "o"), ("new", "t"), ("newest", "t")):
+        sender.send(turn(text, turn_id=turn_id))
+    async with sender:
+        pass
+    assert texts(gateway) == ["new", "other", "newest"]
+    assert sender.stats == Stats(sent=3, dropped_turns=1, retries=1)
+
+
+async def test_what_is_set_aside_is_bounded_and_nothing_of_it_is_lost(
+    gateway: ScriptedGateway, pauses: Pauses, backoff: Backoff
+) -> None:
+    gateway.always = answer(500)
+    limits = Limits(batch_bytes=100_000)
+    async with Sender(gateway.url, KEY, pause=pauses, backoff=backoff, limits=limits) as sender:
+        for number in range(10):
+            sender.send(turn(str(number), audio_bytes=30_000))
+        await gateway.until(lambda: len(gateway.requests) > 60)
+        assert 0 < sum(batch.size for batch in sender._aside) <= limits.batch_bytes
+        gateway.always = None
+        assert await sender.aclose(LONG_S) == Left()
+    assert sorted(texts(gateway)) == [str(number) for number in range(10)]
+    assert all("audio_b64" in row for row in gateway.turns)
 
 
 async def test_audio_too_large_for_the_gateway_is_not_even_tried(gateway: ScriptedGateway) -> None:

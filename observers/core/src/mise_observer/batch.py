@@ -16,6 +16,11 @@ class Item:
     encoded: Encoded
     spooled: str | None = None
 
+    @property
+    def identity(self) -> tuple[bool, str, str]:
+        """The same for what replaces it: kind, call_id, turn_id or event_id."""
+        return self.encoded.is_turn, self.encoded.call_id, self.encoded.id
+
     def without_audio(self) -> Item:
         return replace(self, encoded=self.encoded.without_audio())
 
@@ -37,6 +42,11 @@ class Batch:
     @property
     def is_turns(self) -> bool:
         return self.items[0].encoded.is_turn
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, without the body."""
+        return sum(item.encoded.size for item in self.items)
 
     def make_body(self) -> bytes:
         """The request's body, made once."""

@@ -267,25 +267,44 @@ class Sender:
         batch.crashes += 1
         if batch.crashes >= CRASHES and len(batch.items) > 1:
             return batch.halves()
-        if batch.crashes >= CRASHES and len(self._aside) < ASIDE:
+        if batch.crashes >= CRASHES and self._room_aside(batch):
+            batch.body = None  # it is there twice otherwise; made again, it is the same
             self._aside.append(batch)
             return []
         return [batch]
 
+    def _room_aside(self, batch: Batch) -> bool:
+        """For one at least. What does not fit waits where it is, and what follows in the queue, which is bounded."""
+        held = sum(other.size for other in self._aside)
+        return not self._aside or (len(self._aside) < ASIDE and held + batch.size <= self._limits.batch_bytes)
+
     def _settle_items(
         self, batch: Batch, verdicts: Sequence[Verdict], settled: list[Item], waits: list[Unavailable]
     ) -> list[Batch]:
+        # Of what waits, sent again, whatever an accepted turn has replaced would replace that.
+        newest = {
+            item.identity: place
+            for place, (item, verdict) in enumerate(zip(batch.items, verdicts, strict=True))
+            if isinstance(verdict, Accepted)
+        }
+        replaced = [item for other in self._aside for item in other.items if item.identity in newest]
+        self._aside = [other for other in self._aside if other.items[0].identity not in newest]
         again: list[Item] = []
-        for item, verdict in zip(batch.items, verdicts, strict=True):
+        for place, (item, verdict) in enumerate(zip(batch.items, verdicts, strict=True)):
             if isinstance(verdict, Unavailable):
-                waits.append(verdict)
-                again.append(item)
+                if newest.get(item.identity, -1) > place:
+                    replaced.append(item)
+                else:
+                    waits.append(verdict)
+                    again.append(item)
                 continue
             settled.append(item)
             if isinstance(verdict, Accepted):
                 self._intake.count(sent=1)
             else:
                 self._refuse([(item.encoded.call_id, item.encoded.id, verdict)])
+        settled += replaced
+        self._intake.count_given_up(item.encoded.is_turn for item in replaced)
         if len(again) == len(batch.items):
             return [batch]
         return [Batch(again)] if again else []
@@ -322,7 +341,7 @@ class Sender:
 
     def _unsent(self) -> list[Unsent]:
         """Empty the memory; what was there, oldest first, without what lies on disk."""
-        unsettled = [*self._round, *self._aside]
+        unsettled = [*self._aside, *self._round]
         unsent: list[Unsent] = [item.encoded for batch in unsettled for item in batch.items if item.spooled is None]
         unsent += [*self._taken, *self._spilling]  # the latter only when the loop ended under it
         self._round, self._aside, self._taken, self._spilling = [], [], [], []

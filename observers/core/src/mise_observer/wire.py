@@ -48,6 +48,11 @@ class Encoded:
     json: bytes
     audio: EncodedAudio | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return len(self.json) + (0 if self.audio is None else len(self.audio.data))
+
     def without_audio(self) -> Encoded:
         return replace(self, audio=None)
 

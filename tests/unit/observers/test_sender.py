@@ -513,6 +513,46 @@ async def test_what_does_not_fit_in_memory_goes_to_disk_and_keeps_its_order(
     assert files(tmp_path) == []
 
 
+async def test_what_was_in_a_request_is_sent_by_the_next_before_what_was_on_disk(
+    gateway: ScriptedGateway, tmp_path: Path
+) -> None:
+    gateway.always = hang(asyncio.Event())
+    limits = Limits(queue_bytes=100_000, batch_turns=2)
+    async with Sender(gateway.url, KEY, spool=tmp_path, limits=limits) as sender:
+        sender.send(turn("0"))
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        for number in range(1, 8):
+            sender.send(turn(str(number), audio_bytes=20_000))
+            await spilled(sender)
+        assert sender.stats.spooled > 0
+        assert (await sender.aclose(0)).spooled == 8
+    gateway.always = None
+    async with Sender(gateway.url, KEY, spool=tmp_path):
+        pass
+    assert texts(gateway) == [str(number) for number in range(8)]
+
+
+async def test_a_disk_that_takes_nothing_changes_no_order(
+    gateway: ScriptedGateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = asyncio.Event()
+    gateway.script.append(hang(held))
+    limits = Limits(queue_bytes=100_000, batch_turns=2)
+    async with Sender(gateway.url, KEY, spool=tmp_path, limits=limits, pause=ForEver()) as sender:
+        sender.send(turn("0"))
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        break_spool(tmp_path)
+        for number in range(1, 12):
+            sender.send(turn(str(number), audio_bytes=10_000))
+        async with asyncio.timeout(LONG_S):
+            while "spool_failed" not in caplog.text:
+                await asyncio.sleep(0)
+        assert sender.stats.queued == 12
+        held.set()
+        assert await sender.aclose(LONG_S) == Left()
+    assert texts(gateway) == [str(number) for number in range(12)]
+
+
 async def spilled(sender: Sender) -> None:
     """Return once memory is no more than half full again."""
     async with asyncio.timeout(20):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,31 @@ def test_what_was_taken_and_not_removed_is_there_for_the_next(tmp_path: Path) ->
     assert [found for _, found in spool.take(1, 1)[0]] == [item]
     assert spool.close() == (1, 0)
     assert taken(Spool(tmp_path, PLENTY)) == [item]
+
+
+def test_a_clock_that_is_set_back_changes_no_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [encode(turn(str(number))) for number in range(6)]
+    now = time.time_ns()
+    for pair in (items[:2], items[2:4], items[4:]):
+        spool = Spool(tmp_path, PLENTY)
+        for item in pair:
+            now -= 3_600 * 10**9
+            monkeypatch.setattr(time, "time_ns", lambda now=now: now)
+            spool.put(item)
+        spool.close()
+    assert taken(Spool(tmp_path, PLENTY)) == items
+
+
+def test_what_is_put_first_is_first_for_the_next_but_behind_what_was_adopted(tmp_path: Path) -> None:
+    items = [encode(turn(str(number))) for number in range(6)]
+    spool = Spool(tmp_path, PLENTY)
+    spool.put(items[0])
+    spool.close()
+    spool = Spool(tmp_path, PLENTY)
+    for number, first in ((3, False), (4, False), (1, True), (2, True), (5, False)):
+        spool.put(items[number], first=first)
+    spool.close()
+    assert taken(Spool(tmp_path, PLENTY)) == items
 
 
 def test_oldest_audio_goes_first(tmp_path: Path) -> None:

@@ -40,18 +40,19 @@ def encode_all(items: Sequence[Unsent]) -> tuple[list[Encoded], list[Refusal]]:
     return encoded, refused
 
 
-def spill(spool: Spool, items: Sequence[Unsent]) -> Spilled:
-    """Write items to the spool, in order."""
+def spill(spool: Spool, items: Sequence[Unsent], older: Sequence[Unsent] = ()) -> Spilled:
+    """Write items to the spool, in order. older : likewise, but than what lies there."""
     spilled = Spilled(Lost(), [], [])
-    for index, item in enumerate(items):
+    everything = [*older, *items]
+    for index, item in enumerate(everything):
         encoded, refused = encode_all([item])
         spilled.refused += refused
         try:
             for one in encoded:
-                spilled.lost += spool.put(one)
+                spilled.lost += spool.put(one, first=index < len(older))
         except OSError as error:  # a full disk, mostly
             spilled.error = error
-            spilled.unwritten += items[index:]
+            spilled.unwritten += everything[index:]
             break
     return spilled
 

@@ -83,8 +83,8 @@ class Sender:
         self._reported = Stats()
         self._signalled = False
         self._stopped = False
-        # All that follows belongs to the loop. What left the intake is in `_taken`, `_spilling`, `_round` or `_aside`
-        # until it is settled, so that nothing is lost when the sender is closed in between.
+        # All that follows belongs to the loop. What left the intake is in `_aside`, `_round`, `_taken`, `_spilling` or
+        # `_unspilled`, from the oldest to the newest, until it is settled: nothing is lost when the sender is closed.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._posting: asyncio.Task[None] | None = None
         self._relief: asyncio.Task[None] | None = None
@@ -93,6 +93,7 @@ class Sender:
         self._closing = asyncio.Event()
         self._taken: list[Turn | CallEvent] = []
         self._spilling: list[Turn | CallEvent] = []
+        self._unspilled: list[Turn | CallEvent] = []
         self._round: list[Batch] = []
         self._aside: list[Batch] = []
         self._left: Left | None = None
@@ -134,7 +135,7 @@ class Sender:
         stats = self._intake.stats()
         return replace(
             stats,
-            queued=stats.queued + len(self._taken) + len(self._spilling) + in_memory,
+            queued=stats.queued + sum(map(len, (self._taken, self._spilling, self._unspilled))) + in_memory,
             spooled=(0 if self._spool is None else len(self._spool)) + len(in_round) - in_memory,
         )
 
@@ -204,7 +205,7 @@ class Sender:
                 self._round, self._aside = self._aside[:1], self._aside[1:]
             if self._round:
                 return True
-            if self._spilling or not len(self._intake):
+            if self._spilling or not (self._unspilled or len(self._intake)):
                 if self._closing.is_set() and not self._spilling:
                     return False
                 await self._news.wait()
@@ -217,11 +218,16 @@ class Sender:
             self._round = batches([Item(encoded, name) for name, encoded in found])
 
     async def _take_from_queue(self) -> None:
-        self._taken = self._intake.take()
+        self._taken = self._take()
         encoded, refused = await self._in_thread(encode_all, self._taken)
         self._taken = []
         self._round = batches([Item(item) for item in encoded])
         self._refuse(refused)
+
+    def _take(self) -> list[Turn | CallEvent]:
+        """The oldest of what waits in memory: what the disk did not take stands before the queue."""
+        taken, self._unspilled = self._unspilled or self._intake.take(), []
+        return taken
 
     async def _attempt(self, poster: Poster) -> Unavailable | None:
         """One request for turns, or one for each of some call events. Returns why a part of it is to wait, if it is."""
@@ -337,17 +343,19 @@ class Sender:
         self._stopped = True
         if self._spool is None:
             self._intake.close()
-            self._intake.count_given_up(map(is_turn, self._unsent()))
+            older, newer = self._unsent()
+            self._intake.count_given_up(map(is_turn, [*older, *newer]))
 
-    def _unsent(self) -> list[Unsent]:
-        """Empty the memory; what was there, oldest first, without what lies on disk."""
+    def _unsent(self) -> tuple[list[Unsent], list[Unsent]]:
+        """Empty the memory; what was there without what lies on disk, older than that and newer. Oldest first."""
         unsettled = [*self._aside, *self._round]
-        unsent: list[Unsent] = [item.encoded for batch in unsettled for item in batch.items if item.spooled is None]
-        unsent += [*self._taken, *self._spilling]  # the latter only when the loop ended under it
-        self._round, self._aside, self._taken, self._spilling = [], [], [], []
-        while taken := self._intake.take():
-            unsent += taken
-        return unsent
+        older: list[Unsent] = [item.encoded for batch in unsettled for item in batch.items if item.spooled is None]
+        older += self._taken
+        newer: list[Unsent] = [*self._spilling]  # only when the loop ended under it
+        self._aside, self._round, self._taken, self._spilling = [], [], [], []
+        while taken := self._take():
+            newer += taken
+        return older, newer
 
     async def _put_away(self) -> Left:
         if self._posting is not None:
@@ -357,10 +365,11 @@ class Sender:
             await asyncio.wait({self._relief})  # it ends by itself, with what it is writing
         if self._spool_folder is not None:
             await self._in_thread(self._open_spool)
-        unsent = self._unsent()
+        older, newer = self._unsent()
+        unsent = [*older, *newer]
         turns, events = 0, 0
         if self._spool is not None:
-            spilled = await self._in_thread(spill, self._spool, unsent)
+            spilled = await self._in_thread(spill, self._spool, newer, older)
             self._count_spilled(spilled)
             unsent = spilled.unwritten
             turns, events = await self._on_disk(self._spool.close) or (0, 0)
@@ -410,12 +419,10 @@ class Sender:
             await self._half_full.wait()
             self._half_full.clear()
             while self._intake.half_full and not self._closing.is_set():
-                self._spilling = self._intake.take()
+                self._spilling = self._take()
                 spilled = await self._in_thread(spill, spool, self._spilling)
-                back = self._spilling[len(self._spilling) - len(spilled.unwritten) :]
+                self._unspilled = self._spilling[len(self._spilling) - len(spilled.unwritten) :]
                 self._spilling = []
-                for item in back:
-                    self._intake.put(item)
                 self._count_spilled(spilled)
                 self._news.set()
                 if spilled.error is not None:

@@ -6,7 +6,8 @@
 
 A file has its name only once it is whole, and its item is in the spool once the .turn or .event is there. So what a
 killed process had spooled is whole; nothing is forced to the disk, so a machine that loses power may lose it. Names
-sort in the order in which they were spooled. Not thread-safe: everything here runs in the sender's one thread.
+sort in the order of the queue: each begins with a stamp, the time in ns, but never behind the one before, whatever
+becomes of the clock. Not thread-safe: everything here runs in the sender's one thread.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ from mise_observer.backlog import Backlog, Cell
 from mise_observer.lock import Lock
 from mise_observer.turn import new_id
 from mise_observer.wire import Encoded, EncodedAudio
+
+STAMP_DIGITS = 20
+
+FIRST_ONES = 10**9
+"""Stamps for what is put in first. As nanoseconds this is a second, by which the others are ahead of the clock."""
 
 BLOCK_BYTES = 4096
 """What the smallest file takes on disk; it bounds the number of files as well."""
@@ -58,18 +64,25 @@ class Spool:
     def __init__(self, folder: Path, most_bytes: int) -> None:
         """folder : made when it is not there; readable by the user alone. Raises OSError."""
         self._backlog: Backlog[str] = Backlog(most_bytes // BLOCK_BYTES, most_bytes)
-        self._numbers = count()
+        self._newest = time.time_ns()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._own, self._lock = _claim(folder)
         self.adopted = self._adopt(folder)
         """What there was no room for."""
+        self._first = count(self._newest + 1)
+        self._newest += FIRST_ONES
 
     def __len__(self) -> int:
         return len(self._backlog)
 
-    def put(self, item: Encoded) -> Lost:
-        """Write the item at the end; what is then too much is given up, the oldest audio first. Raises OSError."""
-        name = f"{time.time_ns():020d}-{next(self._numbers):06d}-{self._own.name}" + (TURN if item.is_turn else EVENT)
+    def put(self, item: Encoded, *, first: bool = False) -> Lost:
+        """Write the item at the end; what is then too much is given up, the oldest audio first. Raises OSError.
+
+        first : for the next process it stands before all that was not put so.
+        """
+        stamp = next(self._first) if first else max(time.time_ns(), self._newest + 1)
+        self._newest = max(self._newest, stamp)
+        name = f"{stamp:0{STAMP_DIGITS}d}-{self._own.name}{TURN if item.is_turn else EVENT}"
         audio = 0
         try:
             if item.audio is not None:
@@ -132,6 +145,8 @@ class Spool:
             lock.give_back(remove=True)
         lost = Lost()
         for name in sorted(moved):
+            if name[:STAMP_DIGITS].isdecimal():
+                self._newest = max(self._newest, int(name[:STAMP_DIGITS]))
             if name.endswith((TURN, EVENT)):
                 audio = self._audio(name)
                 lost += self._add(name, _blocks(self._own / name), _blocks(audio) if audio.exists() else 0)

@@ -24,8 +24,8 @@ class Stats:
     dropped_audio: int = 0
     """Turns whose audio was given up: no room, or too large for the gateway."""
     dropped_turns: int = 0
-    """Turns given up whole: no room, sent after the sender had stopped, left at the end without a spool, or overtaken by
-    what replaces them."""
+    """Turns given up whole: no room, sent after the sender had stopped, left at the end without a spool, or
+    replaced while they waited."""
     dropped_events: int = 0
     """Call events, likewise."""
     retries: int = 0

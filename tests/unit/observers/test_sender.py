@@ -653,6 +653,27 @@ async def test_threaded_sender_may_be_closed_again_where_a_loop_runs() -> None:
     assert sender.close(0) == Left(turns=1)
 
 
+FORKED = """
+import os, sys
+from mise_observer import CallEvent, ThreadedSender
+
+with ThreadedSender("http://127.0.0.1:9", "key") as sender:
+    child = os.fork()
+    sender.send(CallEvent(call_id="c", type="system", at=1.0))
+    if not child:
+        assert sender.stats.queued == 0
+        sys.exit()  # which closes the sender
+    assert os.waitpid(child, 0) == (child, 0)
+    print(sender.close(0))
+"""
+
+
+def test_a_fork_neither_sends_nor_waits() -> None:
+    ended = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, timeout=LONG_S, check=True)
+    assert ended.stdout.decode().strip() == str(Left(events=1))
+    assert ended.stderr.decode().count("sent_in_a_fork count=1") == 1
+
+
 @pytest.mark.parametrize("url", ["voice.example.com", "ftp://x", "", "http://"])
 def test_a_url_that_is_none_is_said_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="is no address of a gateway"):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +177,39 @@ def test_a_write_that_was_broken_off_is_nothing(tmp_path: Path) -> None:
     assert len(taken(spool)) == 1
     assert spool.close() == (0, 0)
     assert list(tmp_path.iterdir()) == []
+
+
+FORKED = """
+import os, sys
+from pathlib import Path
+from mise_observer.lock import Lock
+
+path = Path(sys.argv[1])
+lock = Lock.take(path)
+(begun, beginning), (end, ending) = os.pipe(), os.pipe()
+if not os.fork():
+    os.write(beginning, b"x")
+    os.close(ending)
+    os.read(end, 1)  # until the parent has ended
+    os._exit(0)
+os.read(begun, 1)
+assert Lock.take(path) is None
+lock.give_back(remove=False)
+assert Lock.take(path)
+"""
+
+
+def test_a_child_does_not_hold_the_locks_of_its_parent(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FORKED, tmp_path / "x.lock"], check=True)
+
+
+def test_a_file_system_without_locks_has_no_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(_descriptor: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("mise_observer.lock._lock", no_locks)
+    with pytest.raises(OSError, match="locks"):
+        Spool(tmp_path, PLENTY)
 
 
 def test_a_lock_on_a_removed_file_is_none(tmp_path: Path) -> None:

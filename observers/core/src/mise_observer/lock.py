@@ -19,29 +19,52 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+_held: set[int] = set()
+"""Descriptors of this process's locks."""
+
+
+def _let_go() -> None:
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    # A child has the descriptors too, and would hold the locks on after its parent's end.
+    os.register_at_fork(after_in_child=_let_go)
+
+
 class Lock:
-    """Held from `take` to `give_back`."""
+    """Held from `take` to `give_back`, by this process and no child of it."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
         self._descriptor = descriptor
+        _held.add(descriptor)
 
     @staticmethod
     def take(path: Path) -> Lock | None:
-        """The lock on this file, which is made when it is not there; None when somebody holds it."""
+        """The lock on this file, which is made when it is not there; None when somebody holds it.
+
+        Raises OSError, also where the file system has no locks.
+        """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _lock(descriptor)
+            # Removed between opening and locking: nobody else would see this lock.
+            is_there = path.stat().st_ino == os.fstat(descriptor).st_ino
+        except (BlockingIOError, PermissionError, FileNotFoundError):  # PermissionError: how Windows says it is held
+            is_there = False
         except OSError:
             os.close(descriptor)
-            return None
-        if not path.exists() or path.stat().st_ino != os.fstat(descriptor).st_ino:
-            os.close(descriptor)  # removed between opening and locking: nobody else would see this lock
+            raise
+        if not is_there:
+            os.close(descriptor)
             return None
         return Lock(path, descriptor)
 
     def give_back(self, *, remove: bool) -> None:
         """remove : the file too."""
+        _held.discard(self._descriptor)
         os.close(self._descriptor)
         if remove:
             self._path.unlink(missing_ok=True)

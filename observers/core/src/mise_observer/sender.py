@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -83,6 +84,7 @@ class Sender:
         self._reported = Stats()
         self._signalled = False
         self._stopped = False
+        self._process = os.getpid()
         # All that follows belongs to the loop. What left the intake is in `_aside`, `_round`, `_taken`, `_spilling` or
         # `_unspilled`, from the oldest to the newest, until it is settled: nothing is lost when the sender is closed.
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -118,8 +120,14 @@ class Sender:
         await self.aclose()
 
     def send(self, item: Turn | CallEvent) -> None:
-        """Take the item, and return at once; from any thread, also before `start`. Raises nothing."""
+        """Take the item, and return at once; from any thread, also before `start`. Raises nothing.
+
+        In a process that was forked since nothing is taken: neither loop nor thread is there, and locks may be held.
+        """
         try:
+            if os.getpid() != self._process:
+                self._notices.warn("sent_in_a_fork")
+                return
             self._intake.put(item)
             if self._loop is not None and not self._signalled:
                 self._signalled = True
@@ -143,8 +151,10 @@ class Sender:
         """Send what waits, for at most so many seconds; the rest goes to the spool, if there is one, or is given up.
 
         Returns what was not sent; so it does when it is called again. Writing the rest to disk comes on top of the
-        deadline. What is given to `send` from now on is given up.
+        deadline. What is given to `send` from now on is given up. In a process that was forked since it does nothing.
         """
+        if os.getpid() != self._process:
+            return Left()
         async with self._one_closes:
             if self._left is None:
                 self._intake.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 
@@ -19,7 +20,7 @@ class ThreadedSender:
         with ThreadedSender("https://voice.example.com", key) as sender:
             sender.send(Turn(...))
 
-    Starts when it is made. Not to be made before a fork: threads don't cross it.
+    Starts when it is made. Threads don't cross a fork: a child that is to send makes a sender of its own.
     """
 
     def __init__(self, url: str, key: str, *, spool: Path | None = None, limits: Limits | None = None) -> None:
@@ -28,6 +29,7 @@ class ThreadedSender:
         # A daemon: a program that forgets to close it still ends.
         self._thread = threading.Thread(target=self._serve, name="mise-observer-loop", daemon=True)
         self._thread.start()
+        self._process = os.getpid()
         self._one_closes = threading.Lock()
         self._left: Left | None = None
 
@@ -48,6 +50,8 @@ class ThreadedSender:
 
     def close(self, deadline_s: float = CLOSE_WITHIN_S) -> Left:
         """As `Sender.aclose`; waits for it."""
+        if os.getpid() != self._process:
+            return Left()
         with self._one_closes:
             if self._left is None:
                 self._left = asyncio.run_coroutine_threadsafe(self._sender.aclose(deadline_s), self._loop).result()

@@ -354,7 +354,8 @@ def add_livekit_key(
     from pipeline.gateway import keys  # noqa: PLC0415
 
     # Never an argument: others see those in the list of processes.
-    secret = os.environ.get("LIVEKIT_API_SECRET") or _secret_of_stdin()
+    # Stripped: mounted files and pasted lines end in what is no part of it, and no signature would ever match.
+    secret = (os.environ.get("LIVEKIT_API_SECRET") or _secret_of_stdin()).strip()
     keys.add_livekit(Settings.from_environment().keys_file(), api_key, secret, workspace=workspace, name=name)
     typer.echo(f"webhooks of {api_key} are taken for workspace {workspace}", err=True)
 
@@ -383,7 +384,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows 
 def _secret_of_stdin() -> str:
     if sys.stdin.isatty():
         return getpass("LiveKit API secret: ")
-    return sys.stdin.readline().strip()
+    return sys.stdin.readline()
 
 
 def _cell(value: object) -> Text:

@@ -132,6 +132,10 @@ def add_livekit(path: Path, livekit_key: str, secret: str, *, workspace: str, na
             f"makes them long enough",
             field="secret",
         )
+    try:
+        secret.encode()
+    except UnicodeEncodeError:
+        raise Refused("secret: is not UTF-8; LiveKit's are letters and digits", field="secret") from None
     with _changing(path):
         known = read(path)
         for entry in known:

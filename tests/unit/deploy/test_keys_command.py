@@ -35,7 +35,7 @@ def test_secret_is_read_from_the_environment_or_standard_input_and_is_not_shown(
     run(
         *("add-livekit", "APIone", "--workspace", "acme", "--name", "telephony"),
         stdin="" if by_environment else f"{SECRET}\n",
-        env={"LIVEKIT_API_SECRET": SECRET} if by_environment else None,
+        env={"LIVEKIT_API_SECRET": f"{SECRET}\n"} if by_environment else None,
     )
     found = KeyRing(path).find_livekit("APIone")
     assert found is not None

@@ -214,6 +214,7 @@ def test_livekit_key_belongs_to_one_workspace(path: Path) -> None:
     [
         ({"secret": "short-secret"}, "secret"),
         ({"secret": ""}, "secret"),
+        ({"secret": "\udcff" * 32}, "secret"),
         ({"livekit_key": ""}, "API key"),
         ({"livekit_key": "API one"}, "API key"),
         ({"workspace": "../acme"}, "workspace"),

@@ -526,6 +526,10 @@ async def test_what_was_in_a_request_is_sent_by_the_next_before_what_was_on_disk
             await spilled(sender)
         assert sender.stats.spooled > 0
         assert (await sender.aclose(0)).spooled == 8
+    async with Sender(gateway.url, KEY, spool=tmp_path) as sender:
+        await gateway.until(lambda: len(gateway.requests) == 2)
+        assert (await sender.aclose(0)).spooled == 8
+    assert sender.stats == Stats(spooled=8)  # what was in the request among them
     gateway.always = None
     async with Sender(gateway.url, KEY, spool=tmp_path):
         pass

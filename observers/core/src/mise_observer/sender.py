@@ -141,10 +141,11 @@ class Sender:
         in_round = [item for batch in (*self._round, *self._aside) for item in batch.items]
         in_memory = sum(item.spooled is None for item in in_round)
         stats = self._intake.stats()
+        on_disk = 0 if self._spool is None else len(self._spool) + len(in_round) - in_memory
         return replace(
             stats,
             queued=stats.queued + sum(map(len, (self._taken, self._spilling, self._unspilled))) + in_memory,
-            spooled=(0 if self._spool is None else len(self._spool)) + len(in_round) - in_memory,
+            spooled=on_disk if self._left is None else self._left.spooled,
         )
 
     async def aclose(self, deadline_s: float = CLOSE_WITHIN_S) -> Left:

@@ -678,6 +678,28 @@ def test_a_fork_neither_sends_nor_waits() -> None:
     assert ended.stderr.decode().count("sent_in_a_fork count=1") == 1
 
 
+STARTED_IN_A_FORK = """
+import asyncio, os
+from mise_observer import CallEvent, Left, Sender
+
+sender = Sender("http://127.0.0.1:9", "key")
+
+async def send():
+    async with sender:
+        sender.send(CallEvent(call_id="c", type="system", at=1.0))
+        assert await sender.aclose(0) == Left(events=1)
+
+if not os.fork():
+    asyncio.run(send())
+    os._exit(0)
+assert os.wait()[1] == 0
+"""
+
+
+def test_a_sender_that_is_made_before_a_fork_may_be_started_in_it() -> None:
+    subprocess.run([sys.executable, "-c", STARTED_IN_A_FORK], timeout=LONG_S, check=True)
+
+
 @pytest.mark.parametrize("url", ["voice.example.com", "ftp://x", "", "http://"])
 def test_a_url_that_is_none_is_said_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="is no address of a gateway"):

@@ -84,7 +84,7 @@ class Sender:
         self._reported = Stats()
         self._signalled = False
         self._stopped = False
-        self._process = os.getpid()
+        self._process: int | None = None
         # All that follows belongs to the loop. What left the intake is in `_aside`, `_round`, `_taken`, `_spilling` or
         # `_unspilled`, from the oldest to the newest, until it is settled: nothing is lost when the sender is closed.
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,6 +109,7 @@ class Sender:
 
     def start(self) -> None:
         """Start on the running loop."""
+        self._process = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._posting = self._loop.create_task(self._run(), name="mise-observer")
 
@@ -122,10 +123,11 @@ class Sender:
     def send(self, item: Turn | CallEvent) -> None:
         """Take the item, and return at once; from any thread, also before `start`. Raises nothing.
 
-        In a process that was forked since nothing is taken: neither loop nor thread is there, and locks may be held.
+        In a process that was forked since `start` nothing is taken: neither loop nor thread is there, and locks may be
+        held.
         """
         try:
-            if os.getpid() != self._process:
+            if self._is_fork():
                 self._notices.warn("sent_in_a_fork")
                 return
             self._intake.put(item)
@@ -152,9 +154,9 @@ class Sender:
         """Send what waits, for at most so many seconds; the rest goes to the spool, if there is one, or is given up.
 
         Returns what was not sent; so it does when it is called again. Writing the rest to disk comes on top of the
-        deadline. What is given to `send` from now on is given up. In a process that was forked since it does nothing.
+        deadline. What is given to `send` from now on is given up. In a fork it does nothing.
         """
-        if os.getpid() != self._process:
+        if self._is_fork():
             return Left()
         async with self._one_closes:
             if self._left is None:
@@ -168,6 +170,9 @@ class Sender:
         return self._left
 
     # --- sending
+
+    def _is_fork(self) -> bool:
+        return self._process is not None and os.getpid() != self._process
 
     def _notice(self) -> None:
         self._signalled = False  # before looking: what is put in from now on signals again

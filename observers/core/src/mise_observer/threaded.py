@@ -28,7 +28,9 @@ class ThreadedSender:
         self._loop = asyncio.new_event_loop()
         # A daemon: a program that forgets to close it still ends.
         self._thread = threading.Thread(target=self._serve, name="mise-observer-loop", daemon=True)
+        self._started = threading.Event()
         self._thread.start()
+        self._started.wait()  # the sender knows then whose it is: a fork that follows at once takes nothing
         self._process = os.getpid()
         self._one_closes = threading.Lock()
         self._left: Left | None = None
@@ -63,4 +65,5 @@ class ThreadedSender:
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.call_soon(self._sender.start)
+        self._loop.call_soon(self._started.set)
         self._loop.run_forever()

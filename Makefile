@@ -3,8 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LIVEKIT := observers/livekit
+PIPECAT := observers/pipecat
+# Today's lowest pipecat-ai that the observer promises to run with (1.14.0) is its newest, so there is one environment;
+# the next release asks for a lowest.lock (uv pip compile --resolution lowest-direct) and .venv-lowest beside it.
+PIPECAT_READY := $(PIPECAT)/.venv-newest/.ready
 
-.PHONY: help run test lint format bench accuracy fuzz chaos lock clean
+.PHONY: help run test test-pipecat lint format bench accuracy fuzz chaos lock clean
 
 help:  ## Show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -15,11 +19,15 @@ run: $(READY)  ## Start everything, ingest a real call, print its turns from Cli
 test: $(READY)  ## Run every test (real Kafka, real ClickHouse engine)
 	@$(BIN)/python -m pytest
 
-lint: $(READY) $(LIVEKIT)/.venv-newest/.ready  ## Format check, ruff, mypy --strict, import rules
+test-pipecat: $(PIPECAT_READY)  ## Test the observer for Pipecat, in an environment of its own
+	@cd $(PIPECAT) && .venv-newest/bin/python -m pytest
+
+lint: $(READY) $(LIVEKIT)/.venv-newest/.ready $(PIPECAT_READY)  ## Format check, ruff, mypy --strict, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	MYPYPATH=$(LIVEKIT)/tests $(BIN)/mypy --python-executable $(LIVEKIT)/.venv-newest/bin/python $(LIVEKIT)/src $(LIVEKIT)/tests
+	MYPYPATH=tests/unit/observers $(BIN)/mypy --python-executable $(PIPECAT)/.venv-newest/bin/python $(PIPECAT)/src $(PIPECAT)/tests
 	$(BIN)/lint-imports
 
 format: $(READY)  ## Format the code and fix what ruff can fix
@@ -47,17 +55,19 @@ lock:  ## Pin the dependencies anew (needs uv)
 	$(LOCK) pyproject.toml --all-extras --output-file requirements.lock
 	$(LOCK_LIVEKIT) --output-file $(LIVEKIT)/newest.lock
 	$(LOCK_LIVEKIT) --resolution lowest-direct --output-file $(LIVEKIT)/lowest.lock
+	$(LOCK) $(PIPECAT)/pyproject.toml --extra test --python-version 3.11 --no-emit-package mise-observer \
+		--output-file $(PIPECAT)/newest.lock
 
 clean:  ## Remove the environment, caches and local data
-	rm -rf $(VENV) $(LIVEKIT)/.venv-* .mise-voice .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results tests/evaluation/.sample dist .chaos
+	rm -rf $(VENV) $(LIVEKIT)/.venv-* $(PIPECAT)/.venv-* .mise-voice .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results tests/evaluation/.sample dist .chaos
 
 # Installed once; again when what is to be installed has changed.
-$(READY): pyproject.toml observers/core/pyproject.toml $(LIVEKIT)/pyproject.toml requirements.lock deploy/embedded/kafka.lock
+$(READY): pyproject.toml observers/core/pyproject.toml $(LIVEKIT)/pyproject.toml $(PIPECAT)/pyproject.toml requirements.lock deploy/embedded/kafka.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; name another: make PYTHON=python3.12")'
 	@echo "Installing into $(VENV) (about a minute the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
-	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable . --editable observers/core --editable $(LIVEKIT)
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable . --editable observers/core --editable $(LIVEKIT) --editable $(PIPECAT)
 	@echo "Fetching Apache Kafka"
 	@$(BIN)/python -m deploy.embedded.kafka fetch
 	@touch $(READY)
@@ -68,4 +78,11 @@ $(LIVEKIT)/.venv-%/.ready: $(LIVEKIT)/%.lock $(LIVEKIT)/pyproject.toml observers
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
 	@$(@D)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable observers/core --editable $(LIVEKIT)
+	@touch $@
+
+$(PIPECAT)/.venv-%/.ready: $(PIPECAT)/%.lock $(PIPECAT)/pyproject.toml observers/core/pyproject.toml
+	@echo "Installing into $(@D)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
+	@$(@D)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable observers/core --editable $(PIPECAT)
 	@touch $@

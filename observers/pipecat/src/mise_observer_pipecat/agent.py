@@ -1,0 +1,158 @@
+"""The turns of the agent: what its output played, cut where it was cut off, with the text of it. Pure.
+
+# bot speaking     |---------------------|             from the output's own start and stop
+# audio            ====================== - - -        as it was handed to the output; the dashes it no longer played
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mise_observer_pipecat.recording import MOST_BYTES, Pcm, Samples
+from mise_observer_pipecat.said import Said
+from mise_observer_pipecat.script import Script
+
+UNDERRUN_S = 0.2
+"""An output that waits longer for its next samples was silent in between; less is how punctual it is."""
+
+LAST_CHUNK_S = 0.3
+"""The chunk that was being played when the agent was cut off is reported up to so much later."""
+
+CUT_OFF_S = 1.0
+"""An interruption stops the output within milliseconds; an agent that speaks on for longer was not cut off by it."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """plays_until : where the samples that were handed over end. handed_at : when the last of them were."""
+
+    started_at: float
+    plays_until: float
+    handed_at: float = 0.0
+    chunks: list[Samples] = field(default_factory=list)
+    bytes: int = 0
+    sample_rate: int = 0
+    silent_s: float = 0.0
+    interrupted_at: float | None = None
+    stopped_at: float | None = None
+    text: str = ""
+
+    @property
+    def interrupted(self) -> bool:
+        if self.interrupted_at is None or self.stopped_at is None:
+            return False
+        return self.stopped_at - self.interrupted_at < CUT_OFF_S
+
+    @property
+    def ended_at(self) -> float:
+        """Where what was heard ends.
+
+        An output that takes samples ahead of time drops what it has not played when it is cut off; one that takes
+        them as it plays them ends with the chunk that it was at.
+        """
+        stopped_at = self.started_at if self.stopped_at is None else self.stopped_at
+        if not self.chunks:
+            return max(stopped_at, self.started_at)
+        if self.interrupted:
+            return max(min(self.plays_until, max(stopped_at, self.handed_at)), self.started_at)
+        return self.plays_until
+
+
+class AgentTurns:
+    """Told of one thing after another, each with its time in seconds on one clock; `settled` gives the turns.
+
+    script : where what the agent says is written down meanwhile.
+    """
+
+    def __init__(self, participant: str) -> None:
+        self.script = Script()
+        self._participant = participant
+        self._turn: _Turn | None = None
+
+    def started(self, at: float) -> list[Said]:
+        """The output begins to play speech. Returns the turn before, if it was not settled yet."""
+        self.stopped(at)
+        done = self._finish()
+        self._turn = _Turn(started_at=at, plays_until=at)
+        return done
+
+    def stopped(self, at: float) -> None:
+        """The output has played everything, or was told to drop it."""
+        turn = self._turn
+        if turn is None or turn.stopped_at is not None:
+            return
+        turn.stopped_at = at
+        heard_s = turn.ended_at - turn.started_at - turn.silent_s
+        turn.text = self.script.cut(heard_s, turn.ended_at) if turn.interrupted else self.script.played()
+
+    def interrupted(self, at: float) -> None:
+        """Somebody else takes the floor; what was not played yet won't be."""
+        if self._turn is None or self._turn.stopped_at is not None:
+            self.script.clear()
+        else:
+            self._turn.interrupted_at = at
+
+    def played(self, samples: Samples, sample_rate: int, at: float, *, speech: bool) -> bool:
+        """One channel, taken by the output just now. speech : not what it mixes in. Returns whether there was room."""
+        turn = self._turn
+        if turn is None or (turn.stopped_at is not None and not (speech and turn.interrupted)):
+            return True
+        if turn.sample_rate not in (0, sample_rate):
+            return True
+        turn.sample_rate = sample_rate
+        length_s = len(samples) / sample_rate
+        silent_s = at - length_s - turn.plays_until
+        if silent_s > UNDERRUN_S:
+            turn.plays_until += silent_s
+            turn.silent_s += silent_s
+            turn.bytes += self._keep(turn, np.zeros(round(silent_s * sample_rate), np.int16))
+        turn.plays_until += length_s
+        turn.handed_at = at
+        kept = self._keep(turn, samples)
+        turn.bytes += kept
+        return kept == samples.nbytes
+
+    def settled(self, at: float) -> list[Said]:
+        """The turn that is over, if one is."""
+        turn = self._turn
+        if turn is None or turn.stopped_at is None or at - turn.stopped_at < LAST_CHUNK_S:
+            return []
+        return self._finish()
+
+    def close(self, at: float) -> list[Said]:
+        """Whatever there is; what is being said is cut off now."""
+        self.interrupted(at)
+        self.stopped(at)
+        return self._finish()
+
+    @staticmethod
+    def _keep(turn: _Turn, samples: Samples) -> int:
+        if turn.bytes + samples.nbytes > MOST_BYTES:
+            return 0
+        turn.chunks.append(samples)
+        return samples.nbytes
+
+    def _finish(self) -> list[Said]:
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return []
+        return [
+            Said(
+                participant=self._participant,
+                role="agent",
+                text=turn.text,
+                started_at=turn.started_at,
+                ended_at=turn.ended_at,
+                audio=_audio(turn),
+                interrupted=turn.interrupted,
+            )
+        ]
+
+
+def _audio(turn: _Turn) -> Pcm | None:
+    if not turn.chunks:
+        return None
+    samples = np.concatenate(turn.chunks)[: round((turn.ended_at - turn.started_at) * turn.sample_rate)]
+    return Pcm(samples, turn.sample_rate, turn.started_at) if len(samples) else None

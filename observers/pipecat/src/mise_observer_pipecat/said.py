@@ -1,0 +1,22 @@
+"""What was said: a turn before it is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mise_observer import Role
+from mise_observer_pipecat.recording import Pcm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A turn on the clock of whoever built it. interrupted : None where nobody says it."""
+
+    participant: str
+    role: Role
+    text: str = field(repr=False)
+    started_at: float
+    ended_at: float
+    audio: Pcm | None = None
+    interrupted: bool | None = None
+    language: str | None = None

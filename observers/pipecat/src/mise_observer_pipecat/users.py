@@ -1,0 +1,217 @@
+"""The turns of whoever speaks to the agent, from what Pipecat says of them and from their audio. Pure.
+
+    # voice activity    |-----|   |--------|         |--|
+    # user turn            |-----------------|
+    # turns             |------------------|         |--|      the second one a back-channel: Pipecat made no turn of it
+
+Voice activity tells roughly when, the audio exactly; the user turn tells which stretches belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mise_observer.voiced import voiced
+from mise_observer_pipecat.recording import Pcm, Recording, Samples
+from mise_observer_pipecat.said import Said
+
+BEFORE_S = 0.35
+"""Speech begins up to so long before a detector's own idea of it: Silero needs 150 ms beside `start_secs`."""
+
+BEFORE_TURN_S = 1.0
+"""The same where there is no voice activity, only a turn (detected by the STT or by a speech-to-speech model)."""
+
+KEEP_S = 3.0
+"""Audio kept while nobody speaks: longer than any detector takes to say that somebody does."""
+
+SETTLE_S = 2.0
+"""So long a turn without text waits for its transcription."""
+
+SETTLED_S = 0.5
+"""So long a turn with text waits for more of it, or for Pipecat to make it part of a user turn."""
+
+TRANSCRIBED_AFTER_S = 1.0
+"""Of speech that began later than this before its transcription: that one is rather of what was said before."""
+
+EDGE_S = 10.0
+"""Of the audio at each end of a turn in which its bounds are looked for, so that a long turn costs no more."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """began, ended : as far as is known without the audio; not before `earliest`, not after `latest`."""
+
+    began: float
+    earliest: float
+    decided: float
+    ended: float | None = None
+    latest: float = 0.0
+    claimed: bool = False
+    heard: bool = True
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    language: str | None = None
+    settles: float = 0.0
+
+
+class UserTurns:
+    """Told of one thing after another, each with its time in seconds on one clock; `settled` gives the turns."""
+
+    def __init__(self) -> None:
+        self._recordings: dict[str, Recording] = {}
+        self._participants: dict[str, str] = {}
+        self._speaking = False
+        self._turn: _Turn | None = None
+        self._waiting: list[_Turn] = []
+        self._ended_last = float("-inf")
+
+    def participant(self, user_id: str) -> str:
+        """An anonymous name, by the order in which ids appear; who has no id is the first."""
+        if not user_id:
+            return "user"
+        number = len(self._participants) + 1
+        return self._participants.setdefault(user_id, "user" if number == 1 else f"user-{number}")
+
+    def audio(self, user_id: str, samples: Samples, sample_rate: int, at: float) -> bool:
+        """One channel, the last sample at `at`. Returns whether there was room for it."""
+        self.participant(user_id)
+        recording = self._recordings.get(user_id)
+        if recording is None or recording.sample_rate != sample_rate:
+            recording = self._recordings[user_id] = Recording(sample_rate)
+        recording.forget_before(self._needed_from(at))
+        return recording.append(samples, at)
+
+    def speech_started(self, at: float, after_s: float) -> None:
+        """Voice activity: decided at `at`, after so many seconds of speech."""
+        self._speaking = True
+        if self._turn is not None and self._turn.claimed:
+            self._turn.ended = None
+            return
+        self._put_aside()
+        self._turn = self._new(at - after_s, BEFORE_S, at)
+
+    def speech_stopped(self, at: float, after_s: float) -> None:
+        """Voice activity: decided at `at`, after so many seconds of silence."""
+        self._speaking = False
+        turn = self._turn
+        if turn is None:
+            return
+        turn.ended, turn.latest = at - after_s, at
+        if not turn.claimed:
+            turn.settles = at + (SETTLED_S if turn.texts else SETTLE_S)
+
+    def turn_started(self, at: float) -> None:
+        """Pipecat's user turn: what is being said, or was just said, is of it."""
+        if self._turn is None:
+            self._turn = self._new(at, BEFORE_TURN_S, at)
+        self._turn.claimed = True
+
+    def turn_stopped(self, at: float) -> None:
+        turn = self._turn
+        if turn is None or not turn.claimed:
+            return
+        if turn.ended is None:
+            turn.ended = turn.latest = at
+        turn.settles = at + (SETTLED_S if turn.texts else SETTLE_S)
+        self._put_aside()
+
+    def transcribed(self, user_id: str, text: str, at: float, language: str | None = None) -> None:
+        """A final transcription."""
+        turn = self._transcribed_turn(at)
+        turn.texts.setdefault(user_id, []).append(text)
+        turn.language = language or turn.language
+        self.participant(user_id)
+        if turn.ended is not None and (not turn.claimed or turn in self._waiting):
+            turn.settles = at + SETTLED_S
+
+    def settled(self, at: float) -> list[Said]:
+        """The turns to which nothing more is added, oldest first."""
+        turn = self._turn
+        if turn is not None and not turn.claimed and turn.ended is not None and turn.settles <= at:
+            self._put_aside()
+        ready = 0
+        while ready < len(self._waiting) and self._waiting[ready].settles <= at:
+            ready += 1
+        done, self._waiting = self._waiting[:ready], self._waiting[ready:]
+        return [said for turn in done for said in self._said(turn)]
+
+    def close(self, at: float) -> list[Said]:
+        """Whatever there is; what is being said ends now."""
+        if self._turn is not None and self._turn.ended is None:
+            self._turn.ended = self._turn.latest = at
+        self._put_aside()
+        done, self._waiting = self._waiting, []
+        return [said for turn in done for said in self._said(turn)]
+
+    def _new(self, began: float, before_s: float, at: float) -> _Turn:
+        return _Turn(began=began, earliest=max(began - before_s, self._ended_last), decided=at)
+
+    def _put_aside(self) -> None:
+        if self._turn is not None:
+            self._ended_last = max(self._ended_last, self._turn.ended or self._turn.began)
+            self._waiting.append(self._turn)
+            self._turn = None
+
+    def _transcribed_turn(self, at: float) -> _Turn:
+        now = self._turn
+        before = next((turn for turn in self._waiting if turn.heard and not turn.texts), None)
+        if now is not None and (before is None or now.texts or at - now.began >= TRANSCRIBED_AFTER_S):
+            return now
+        if before is not None:
+            return before
+        if self._waiting:
+            return self._waiting[-1]
+        # Nobody was heard: a typed message, or a transcription that came too late for its turn.
+        turn = _Turn(began=at, earliest=at, decided=at, ended=at, latest=at, heard=False)
+        self._waiting.append(turn)
+        return turn
+
+    def _needed_from(self, at: float) -> float:
+        turns = self._waiting if self._turn is None else [*self._waiting, self._turn]
+        return min([at - KEEP_S, *(turn.earliest - BEFORE_S for turn in turns if turn.heard)])
+
+    def _said(self, turn: _Turn) -> Iterator[Said]:
+        """One turn for each participant who was transcribed in it, or one without text."""
+        for user_id, texts in (turn.texts or {"": []}).items():
+            audio = self._audio_of(turn, user_id) if turn.heard else None
+            began, ended = turn.began, max(turn.ended or turn.began, turn.began)
+            if audio is not None:
+                began, ended = audio.started_at, audio.ended_at
+            yield Said(
+                participant=self.participant(user_id),
+                role="user",
+                text=" ".join(text.strip() for text in texts if text.strip()),
+                started_at=began,
+                ended_at=ended,
+                audio=audio,
+                language=turn.language,
+            )
+
+    def _audio_of(self, turn: _Turn, user_id: str) -> Pcm | None:
+        recording = (
+            self._recordings.get(user_id) or self._recordings.get("") or next(iter(self._recordings.values()), None)
+        )
+        pcm = None if recording is None else recording.cut(turn.earliest, turn.latest)
+        return None if pcm is None else _trimmed(pcm, turn)
+
+
+def _trimmed(pcm: Pcm, turn: _Turn) -> Pcm | None:
+    """The audio from where somebody began to speak to where they ended; by voice activity if nobody is heard in it."""
+    rate = pcm.sample_rate
+    edge = round(EDGE_S * rate)
+    head, tail = pcm.samples[:edge], pcm.samples[-edge:]
+    first, last = voiced(head, rate), voiced(tail, rate)
+    start = (turn.began - pcm.started_at) if first is None else first[0]
+    end = (
+        ((turn.ended or turn.latest) - pcm.started_at)
+        if last is None
+        else (len(pcm.samples) - len(tail)) / rate + last[1]
+    )
+    lower, upper = max(0, round(start * rate)), min(len(pcm.samples), round(end * rate))
+    if upper <= lower:
+        return None
+    return replace(
+        pcm, samples=np.ascontiguousarray(pcm.samples[lower:upper]), started_at=pcm.started_at + lower / rate
+    )

@@ -50,7 +50,7 @@ from pipecat.utils.asyncio.task_manager import BaseTaskManager
 
 from mise_observer import Limits, Sender, Stats
 from mise_observer.notices import Notices
-from mise_observer_pipecat import happenings
+from mise_observer_pipecat import call_events
 from mise_observer_pipecat.agent import AgentTurns
 from mise_observer_pipecat.clock import CallClock
 from mise_observer_pipecat.outgoing import Outgoing, Redact
@@ -114,7 +114,7 @@ class MiseObserver(BaseObserver):
         )
         self._users = UserTurns()
         self._agents: dict[str | None, AgentTurns] = {}
-        self._calls = happenings.FunctionCalls()
+        self._calls = call_events.FunctionCalls()
         self._ending: tuple[str, str] = ("", "")
         self._clocks_apart: float | None = None
         self._worker: PipelineWorker | None = None
@@ -167,6 +167,8 @@ class MiseObserver(BaseObserver):
         if self._idle or self._closed:
             return
         self._closed = True
+        if self._worker is not None:
+            _observed[self._worker].discard(self._installation)
         now = self._clock.now()
         self._send(self._users.close(now))
         for agent in self._agents.values():
@@ -286,7 +288,7 @@ class MiseObserver(BaseObserver):
 
     def _note_event(self, frame: Frame, at: float) -> None:
         if isinstance(frame, MetricsFrame):
-            for figures in happenings.metrics(frame):
+            for figures in call_events.metrics(frame):
                 self._outgoing.event("metrics", at, figures)
         elif isinstance(frame, FunctionCallInProgressFrame):
             self._calls.began(frame, at)
@@ -295,14 +297,14 @@ class MiseObserver(BaseObserver):
             if settled is not None:
                 self._outgoing.event("tool_call", *settled)
         elif isinstance(frame, ErrorFrame):
-            self._outgoing.event("error", at, happenings.error(frame))
+            self._outgoing.event("error", at, call_events.error(frame))
         elif isinstance(frame, ClientConnectedFrame):
             self._outgoing.event("participant_joined", at, participant="user")
         elif isinstance(frame, BotConnectedFrame):
             self._outgoing.event("participant_joined", at, participant="agent")
         elif isinstance(frame, EndFrame | CancelFrame | StopFrame):
             # What was said before is still being played: the call ends when the worker does.
-            self._ending = happenings.ending(frame)
+            self._ending = call_events.ending(frame)
 
     def _send(self, turns: list[Said]) -> None:
         for said in turns:

@@ -25,11 +25,12 @@ MOST_BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Pcm:
-    """Samples of one channel; the first is at `started_at`."""
+    """Samples of one channel; the first is at `started_at`. whole : whether none is missing for want of room."""
 
     samples: Samples
     sample_rate: int
     started_at: float
+    whole: bool = True
 
     @property
     def ended_at(self) -> float:
@@ -51,7 +52,7 @@ class Recording:
     """The latest audio of one stream; times in seconds on any one clock.
 
     Samples are counted, not their arrivals: frames that come late or in bursts lie where they belong. What is older
-    than asked for is forgotten; what would exceed `most_bytes` is not kept (`full`).
+    than asked for is forgotten; what would exceed `most_bytes` is not kept.
     """
 
     def __init__(self, sample_rate: int, most_bytes: int = MOST_BYTES) -> None:
@@ -60,6 +61,7 @@ class Recording:
         self._chunks: deque[_Chunk] = deque()
         self._bytes = 0
         self._next = 0
+        self._given_up_from = -1
         self._last_arrival: float | None = None
 
     def append(self, samples: Samples, arrived_at: float) -> bool:
@@ -71,6 +73,8 @@ class Recording:
         self._last_arrival = arrived_at
         first, self._next = self._next, self._next + len(samples)
         if self._bytes + samples.nbytes > self._most_bytes:
+            if not self._chunks or self._given_up_from < self._chunks[0].first:
+                self._given_up_from = first
             return False
         self._chunks.append(_Chunk(first, samples, arrived_at))
         self._bytes += samples.nbytes
@@ -87,7 +91,8 @@ class Recording:
         if zero is None:
             return None
         first = max(round((start - zero) * self.sample_rate), self._chunks[0].first)
-        after = min(round((end - zero) * self.sample_rate), self._chunks[-1].after)
+        asked = round((end - zero) * self.sample_rate)
+        after = min(asked, self._chunks[-1].after)
         if after <= first:
             return None
         samples = np.zeros(after - first, np.int16)
@@ -95,7 +100,8 @@ class Recording:
             lower, upper = max(chunk.first, first), min(chunk.after, after)
             if lower < upper:
                 samples[lower - first : upper - first] = chunk.samples[lower - chunk.first : upper - chunk.first]
-        return Pcm(samples, self.sample_rate, zero + first / self.sample_rate)
+        whole = not self._chunks[0].first <= self._given_up_from < asked
+        return Pcm(samples, self.sample_rate, zero + first / self.sample_rate, whole)
 
     def _zero_at(self, moment: float) -> float | None:
         """Where sample 0 would lie, by the arrivals around `moment`, or by those that are nearest."""

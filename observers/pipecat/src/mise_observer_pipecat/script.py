@@ -68,15 +68,13 @@ class Script:
 
     def played(self) -> str:
         """The text of what was played to its end."""
-        while len(self._contexts) > 1 and self._contexts[0].over and not self._contexts[0].synthesized_s:
+        context = self._playing()
+        if context is None:
+            return self._take_answer()
+        text = _joined(context.pieces or context.announced)
+        context.pieces, context.announced, context.synthesized_s = [], [], 0.0
+        if context.over or len(self._contexts) > 1:
             self._contexts.popleft()
-        text = ""
-        if self._contexts:
-            context = self._contexts[0]
-            text = _joined(context.pieces or context.announced)
-            context.pieces, context.announced, context.synthesized_s = [], [], 0.0
-            if context.over or len(self._contexts) > 1:
-                self._contexts.popleft()
         return text or self._take_answer()
 
     def cut(self, heard_s: float, at: float) -> str:
@@ -85,7 +83,7 @@ class Script:
         Whole sentences, and of the one that was cut so many of its words as its share of the time. At least one word,
         if there was any.
         """
-        playing = next((context for context in self._contexts if context.synthesized_s), None)
+        playing = self._playing()
         text = "" if playing is None else _heard(playing, heard_s, at)
         text = text or self._take_answer()
         self.clear()
@@ -95,6 +93,13 @@ class Script:
         """Nothing of it is played any more."""
         self._contexts.clear()
         self._answer = []
+
+    def _playing(self) -> _Context | None:
+        """The first that has sound, unless none has (it is made elsewhere); those before it were never heard."""
+        if any(context.synthesized_s for context in self._contexts):
+            while not self._contexts[0].synthesized_s:
+                self._contexts.popleft()
+        return self._contexts[0] if self._contexts else None
 
     def _context(self, key: str | None) -> _Context:
         for context in reversed(self._contexts):

@@ -42,15 +42,19 @@ EDGE_S = 10.0
 
 @dataclass(slots=True)
 class _Turn:
-    """began, ended : as far as is known without the audio; not before `earliest`, not after `latest`."""
+    """began, ended : as far as is known without the audio; not before `earliest`, not after `latest`.
+
+    claimed : Pipecat made a user turn of it. heard : there may be audio of it. doubtful : voice activity, which there
+    is in this call, knows nothing of it; without a text it is none.
+    """
 
     began: float
     earliest: float
-    decided: float
     ended: float | None = None
     latest: float = 0.0
     claimed: bool = False
     heard: bool = True
+    doubtful: bool = False
     texts: dict[str, list[str]] = field(default_factory=dict)
     language: str | None = None
     settles: float = 0.0
@@ -62,7 +66,7 @@ class UserTurns:
     def __init__(self) -> None:
         self._recordings: dict[str, Recording] = {}
         self._participants: dict[str, str] = {}
-        self._speaking = False
+        self._has_voice_activity = False
         self._turn: _Turn | None = None
         self._waiting: list[_Turn] = []
         self._ended_last = float("-inf")
@@ -85,16 +89,16 @@ class UserTurns:
 
     def speech_started(self, at: float, after_s: float) -> None:
         """Voice activity: decided at `at`, after so many seconds of speech."""
-        self._speaking = True
+        self._has_voice_activity = True
         if self._turn is not None and self._turn.claimed:
             self._turn.ended = None
+            self._turn.doubtful = False
             return
         self._put_aside()
-        self._turn = self._new(at - after_s, BEFORE_S, at)
+        self._turn = self._new(at - after_s, BEFORE_S)
 
     def speech_stopped(self, at: float, after_s: float) -> None:
         """Voice activity: decided at `at`, after so many seconds of silence."""
-        self._speaking = False
         turn = self._turn
         if turn is None:
             return
@@ -105,7 +109,10 @@ class UserTurns:
     def turn_started(self, at: float) -> None:
         """Pipecat's user turn: what is being said, or was just said, is of it."""
         if self._turn is None:
-            self._turn = self._new(at, BEFORE_TURN_S, at)
+            self._turn = self._new(at, BEFORE_TURN_S)
+            self._turn.doubtful = self._has_voice_activity
+            if self._waiting and not self._waiting[-1].heard:  # it begins with its transcription
+                self._turn.texts = self._waiting.pop().texts
         self._turn.claimed = True
 
     def turn_stopped(self, at: float) -> None:
@@ -145,8 +152,8 @@ class UserTurns:
         done, self._waiting = self._waiting, []
         return [said for turn in done for said in self._said(turn)]
 
-    def _new(self, began: float, before_s: float, at: float) -> _Turn:
-        return _Turn(began=began, earliest=max(began - before_s, self._ended_last), decided=at)
+    def _new(self, began: float, before_s: float) -> _Turn:
+        return _Turn(began=began, earliest=max(began - before_s, self._ended_last))
 
     def _put_aside(self) -> None:
         if self._turn is not None:
@@ -164,7 +171,7 @@ class UserTurns:
         if self._waiting:
             return self._waiting[-1]
         # Nobody was heard: a typed message, or a transcription that came too late for its turn.
-        turn = _Turn(began=at, earliest=at, decided=at, ended=at, latest=at, heard=False)
+        turn = _Turn(began=at, earliest=at, ended=at, latest=at, heard=False)
         self._waiting.append(turn)
         return turn
 
@@ -174,11 +181,12 @@ class UserTurns:
 
     def _said(self, turn: _Turn) -> Iterator[Said]:
         """One turn for each participant who was transcribed in it, or one without text."""
-        for user_id, texts in (turn.texts or {"": []}).items():
+        nobody: dict[str, list[str]] = {} if turn.doubtful else {"": []}
+        for user_id, texts in (turn.texts or nobody).items():
             audio = self._audio_of(turn, user_id) if turn.heard else None
             began, ended = turn.began, max(turn.ended or turn.began, turn.began)
             if audio is not None:
-                began, ended = audio.started_at, audio.ended_at
+                began, ended = audio.started_at, audio.ended_at if audio.whole else max(ended, audio.ended_at)
             yield Said(
                 participant=self.participant(user_id),
                 role="user",
@@ -198,20 +206,15 @@ class UserTurns:
 
 
 def _trimmed(pcm: Pcm, turn: _Turn) -> Pcm | None:
-    """The audio from where somebody began to speak to where they ended; by voice activity if nobody is heard in it."""
-    rate = pcm.sample_rate
-    edge = round(EDGE_S * rate)
-    head, tail = pcm.samples[:edge], pcm.samples[-edge:]
-    first, last = voiced(head, rate), voiced(tail, rate)
-    start = (turn.began - pcm.started_at) if first is None else first[0]
-    end = (
-        ((turn.ended or turn.latest) - pcm.started_at)
-        if last is None
-        else (len(pcm.samples) - len(tail)) / rate + last[1]
-    )
-    lower, upper = max(0, round(start * rate)), min(len(pcm.samples), round(end * rate))
+    """The audio from where somebody begins to speak to where they end; by voice activity if nobody is heard in it."""
+    rate, many = pcm.sample_rate, len(pcm.samples)
+    edge = min(many, round(EDGE_S * rate))
+    first, last = voiced(pcm.samples[:edge], rate), voiced(pcm.samples[many - edge :], rate)
+    start_s = turn.began - pcm.started_at if first is None else first[0]
+    end_s = (turn.ended or turn.latest) - pcm.started_at if last is None else (many - edge) / rate + last[1]
+    lower = max(0, round(start_s * rate))
+    upper = many if not pcm.whole else min(many, round(end_s * rate))
     if upper <= lower:
         return None
-    return replace(
-        pcm, samples=np.ascontiguousarray(pcm.samples[lower:upper]), started_at=pcm.started_at + lower / rate
-    )
+    kept = np.ascontiguousarray(pcm.samples[lower:upper])
+    return replace(pcm, samples=kept, started_at=pcm.started_at + lower / rate)

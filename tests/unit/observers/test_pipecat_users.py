@@ -1,0 +1,222 @@
+"""The turns of users, from marks and audio, without Pipecat."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mise_observer_pipecat.said import Said
+from mise_observer_pipecat.users import SETTLE_S, SETTLED_S, UserTurns
+
+RATE = 16_000
+FRAME_S = 0.02
+WITHIN_S = 0.011
+"""`voiced` goes in steps of 10 ms."""
+
+
+class Line:
+    """A line on which sound is at known times, frame by frame, with the marks that Pipecat would put in."""
+
+    def __init__(self, *sounds: tuple[float, float], user_id: str = "") -> None:
+        self.users = UserTurns()
+        self.now = 0.0
+        self._sounds = sounds
+        self._user_id = user_id
+        self._random = np.random.default_rng(0)
+        self.said: list[Said] = []
+
+    def until(self, moment: float) -> None:
+        """Let the time pass, with audio."""
+        while self.now < moment - 1e-9:
+            times = self.now + np.arange(round(FRAME_S * RATE)) / RATE
+            samples = self._random.integers(-3, 4, len(times)).astype(float)
+            for start, end in self._sounds:
+                samples += np.where((times >= start) & (times < end), 6_000 * np.sin(2 * np.pi * 300 * times), 0)
+            self.now += FRAME_S
+            self.users.audio(self._user_id, samples.astype(np.int16), RATE, self.now)
+            self.said += self.users.settled(self.now)
+
+    def speech(self, start: float, end: float) -> None:
+        """What Silero says with its defaults, and how late."""
+        self.until(start + 0.35)
+        self.users.speech_started(self.now, 0.2)
+        self.until(end + 0.24)
+        self.users.speech_stopped(self.now, 0.2)
+
+    def text(self, text: str, user_id: str = "") -> None:
+        self.users.transcribed(user_id or self._user_id, text, self.now)
+
+
+def spans(said: list[Said]) -> list[float]:
+    """The start and the end of each."""
+    return [moment for turn in said for moment in (turn.started_at, turn.ended_at)]
+
+
+def test_a_turn_begins_and_ends_with_its_sound_not_with_the_marks() -> None:
+    line = Line((1.0, 2.5))
+    line.until(1.34)
+    line.users.speech_started(line.now, 0.2)
+    line.users.turn_started(line.now)
+    line.until(2.74)
+    line.users.speech_stopped(line.now, 0.2)
+    line.until(3.0)
+    line.text("Hello there.")
+    line.users.turn_stopped(line.now)
+    line.until(4.0)
+    (turn,) = line.said
+    assert (turn.role, turn.participant, turn.text, turn.interrupted) == ("user", "user", "Hello there.", None)
+    assert spans([turn]) == pytest.approx([1.0, 2.5], abs=WITHIN_S)
+    assert turn.audio is not None
+    assert turn.audio.started_at == turn.started_at
+    assert len(turn.audio.samples) / RATE == pytest.approx(1.5, abs=2 * WITHIN_S)
+
+
+def test_pauses_within_a_user_turn_belong_to_it() -> None:
+    # voice   |-----|    |-----|
+    # turn       |------------------|
+    line = Line((1.0, 2.0), (3.0, 4.0))
+    line.speech(1.0, 2.0)
+    line.text("I would like")
+    line.users.turn_started(line.now)
+    line.speech(3.0, 4.0)
+    line.text("to book a table.")
+    line.users.turn_stopped(line.now)
+    line.until(6.0)
+    assert spans(line.said) == pytest.approx([1.0, 4.0], abs=WITHIN_S)
+    assert line.said[0].text == "I would like to book a table."
+
+
+def test_backchannel_is_a_turn_of_its_own_and_its_text_is_not_in_the_next_one() -> None:
+    # voice   |--|           |---------|
+    # turn                             |--|
+    line = Line((1.0, 1.3), (3.0, 5.0))
+    line.speech(1.0, 1.3)
+    line.until(1.7)
+    line.text("Yes.")
+    line.speech(3.0, 5.0)
+    line.text("No, wait a moment.")
+    line.users.turn_started(line.now)
+    line.users.turn_stopped(line.now)
+    line.until(8.0)
+    assert [turn.text for turn in line.said] == ["Yes.", "No, wait a moment."]
+    assert spans(line.said) == pytest.approx([1.0, 1.3, 3.0, 5.0], abs=WITHIN_S)
+
+
+def test_transcription_that_comes_when_the_next_speech_has_begun_is_of_the_one_before() -> None:
+    line = Line((1.0, 1.6), (2.0, 4.0))
+    line.speech(1.0, 1.6)
+    line.until(2.36)
+    line.users.speech_started(line.now, 0.2)
+    line.text("Mm-hm.")
+    line.until(4.24)
+    line.users.speech_stopped(line.now, 0.2)
+    line.text("And then?")
+    line.until(8.0)
+    assert [turn.text for turn in line.said] == ["Mm-hm.", "And then?"]
+
+
+def test_turn_without_transcription_is_still_a_turn() -> None:
+    line = Line((1.0, 2.0))
+    line.speech(1.0, 2.0)
+    line.until(2.24 + SETTLE_S - 0.1)
+    assert line.said == []
+    line.until(2.24 + SETTLE_S + 0.1)
+    assert [turn.text for turn in line.said] == [""]
+    assert spans(line.said) == pytest.approx([1.0, 2.0], abs=WITHIN_S)
+
+
+def test_turn_with_text_does_not_wait_for_long() -> None:
+    line = Line((1.0, 2.0))
+    line.speech(1.0, 2.0)
+    line.text("Yes.")
+    line.until(line.now + SETTLED_S + 0.05)
+    assert [turn.text for turn in line.said] == ["Yes."]
+
+
+def test_turn_of_an_stt_without_voice_activity_is_found_in_the_audio() -> None:
+    line = Line((1.0, 2.0))
+    line.until(1.6)
+    line.users.turn_started(line.now)
+    line.until(2.6)
+    line.text("Hello?")
+    line.users.turn_stopped(line.now)
+    line.until(4.0)
+    assert spans(line.said) == pytest.approx([1.0, 2.0], abs=WITHIN_S)
+
+
+def test_user_turn_that_voice_activity_knows_nothing_of_is_none_without_text() -> None:
+    line = Line((1.0, 2.0))
+    line.speech(1.0, 2.0)
+    line.text("Hello?")
+    line.until(4.0)
+    line.users.turn_started(line.now)
+    line.users.turn_stopped(line.now)
+    line.until(8.0)
+    assert [turn.text for turn in line.said] == ["Hello?"]
+
+
+def test_typed_message_is_a_turn_without_audio() -> None:
+    line = Line()
+    line.until(1.0)
+    line.text("By keyboard.")
+    line.until(2.0)
+    assert [(turn.text, turn.audio) for turn in line.said] == [("By keyboard.", None)]
+    assert spans(line.said) == pytest.approx([1.0, 1.0], abs=WITHIN_S)
+
+
+def test_what_is_being_said_when_the_call_ends_is_a_turn() -> None:
+    line = Line((1.0, 9.0))
+    line.until(1.34)
+    line.users.speech_started(line.now, 0.2)
+    line.until(2.0)
+    said = line.users.close(line.now)
+    assert spans(said) == pytest.approx([1.0, 2.0], abs=WITHIN_S)
+    assert line.users.close(line.now) == []
+
+
+def test_ids_become_anonymous_in_the_order_of_their_appearance() -> None:
+    line = Line((1.0, 2.0), (5.0, 6.0), user_id="+1 555 0100 200")
+    line.speech(1.0, 2.0)
+    line.text("One.")
+    line.until(4.0)
+    line.speech(5.0, 6.0)
+    line.text("Two.", user_id="alice@example.com")
+    line.until(9.0)
+    assert [(turn.participant, turn.text) for turn in line.said] == [("user", "One."), ("user-2", "Two.")]
+
+
+def test_two_people_in_one_turn_are_two_turns() -> None:
+    line = Line((1.0, 2.0), user_id="a")
+    line.speech(1.0, 2.0)
+    line.users.turn_started(line.now)
+    line.text("Yes.", user_id="a")
+    line.text("Yes, please.", user_id="b")
+    line.users.turn_stopped(line.now)
+    line.until(4.0)
+    assert [(turn.participant, turn.text) for turn in line.said] == [("user", "Yes."), ("user-2", "Yes, please.")]
+
+
+def test_silence_is_not_kept() -> None:
+    line = Line()
+    line.until(120.0)
+    kept = sum(len(chunk.samples) for chunk in line.users._recordings[""]._chunks)
+    assert kept <= 4 * RATE
+
+
+def test_turn_longer_than_its_audio_may_be_ends_when_voice_activity_says() -> None:
+    users = UserTurns()
+    second = np.full(48_000, 5_000, np.int16)
+    kept = []
+    for k in range(200):
+        kept.append(users.audio("", second, 48_000, k + 1.0))
+        if k == 1:
+            users.speech_started(k + 1.0, 0.2)
+            users.turn_started(k + 1.0)
+    users.speech_stopped(200.0, 0.2)
+    users.turn_stopped(200.0)
+    (turn,) = users.close(200.0)
+    assert kept[0]
+    assert not kept[-1]
+    assert turn.ended_at == pytest.approx(199.8)
+    assert turn.audio is not None
+    assert turn.audio.samples.nbytes <= 8 * 2**20

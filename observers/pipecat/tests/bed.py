@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -47,6 +47,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
+from pipecat.turns.user_mute.base_user_mute_strategy import BaseUserMuteStrategy
 from pipecat.turns.user_start.min_words_user_turn_start_strategy import MinWordsUserTurnStartStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
@@ -124,6 +125,8 @@ class World:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     clock: float = 0.0
     """Until when the microphone has heard."""
+    muted: bool = False
+    """The track sends no frames."""
     _speech: Samples = field(default_factory=lambda: np.zeros(0, np.int16))
     _noise: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
@@ -195,7 +198,8 @@ class Microphone(BaseInputTransport):
         while True:
             samples = await self._world.microphone()
             await asyncio.sleep(self._world.clock - time.monotonic())
-            await self.push_audio_frame(InputAudioRawFrame(samples.tobytes(), RATE, 1))
+            if not self._world.muted:
+                await self.push_audio_frame(InputAudioRawFrame(samples.tobytes(), RATE, 1))
 
 
 class Loudspeaker(BaseOutputTransport):
@@ -273,6 +277,7 @@ class Mind(LLMService):
             await self.start_ttfb_metrics()
             await self.push_frame(LLMFullResponseStartFrame())
             self._given += 1
+            await asyncio.sleep(0.02)  # as if it thought: 0 ms would be no figure
             for word in self._answers[self._given - 1].split():
                 await self.stop_ttfb_metrics()
                 await self.push_frame(LLMTextFrame(f"{word} "))
@@ -326,7 +331,13 @@ class Call:
             await task
 
 
-def call(observers: list[BaseObserver], agent: list[list[Clip]], *, greets: bool = True) -> Call:
+def call(
+    observers: list[BaseObserver],
+    agent: list[list[Clip]],
+    *,
+    greets: bool = True,
+    mutes: Sequence[BaseUserMuteStrategy] = (),
+) -> Call:
     """A call with an agent that says these turns, of one sentence or several; the first one unasked if it greets."""
     world = World()
     context = LLMContext()
@@ -334,6 +345,7 @@ def call(observers: list[BaseObserver], agent: list[list[Clip]], *, greets: bool
         context,
         user_params=LLMUserAggregatorParams(
             vad_analyzer=SileroVADAnalyzer(sample_rate=RATE),
+            user_mute_strategies=list(mutes),
             user_turn_strategies=UserTurnStrategies(start=[MinWordsUserTurnStartStrategy(min_words=3)]),
         ),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pipecat.frames.frames import (
     CancelFrame,
     EndFrame,
@@ -13,6 +11,18 @@ from pipecat.frames.frames import (
     FunctionCallResultFrame,
     MetricsFrame,
     StopFrame,
+)
+from pipecat.metrics.metrics import (
+    LLMUsageMetricsData,
+    MetricsData,
+    ProcessingMetricsData,
+    STTUsageMetricsData,
+    TextAggregationMetricsData,
+    TTFAMetricsData,
+    TTFATMetricsData,
+    TTFBMetricsData,
+    TTSUsageMetricsData,
+    TurnMetricsData,
 )
 
 from mise_observer import Value
@@ -54,26 +64,53 @@ class FunctionCalls:
 
 
 def _call(name: str, tool_call_id: str, outcome: str, seconds: float) -> Data:
-    return {"name": name, "tool_call_id": tool_call_id, "outcome": outcome, "duration_ms": round(seconds * 1000)}
+    return {
+        "name": name,
+        "failed": outcome != "completed",
+        "outcome": outcome,
+        "duration_ms": _ms(seconds),
+        "tool_call_id": tool_call_id,
+    }
 
 
 def metrics(frame: MetricsFrame) -> list[Data]:
-    """Pipecat's own figures, in its own units (seconds, tokens, characters); not those that say nothing."""
+    """Latencies in ms, and what was used (tokens, characters, seconds of audio); not those that say nothing."""
     found = []
     for item in frame.data:
-        fields = _flat(item.model_dump())
-        figures = {name: value for name, value in fields.items() if isinstance(value, int | float)}
+        figures = _figures(item)
         if any(figures.values()):
-            names: Data = {"processor": item.processor, "model": item.model}
-            found.append({"metric": type(item).__name__.removesuffix("MetricsData"), **names, **figures})
+            found.append({"processor": item.processor, "model": item.model, **figures})
     return found
 
 
-def _flat(fields: Mapping[str, object]) -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in fields.items():
-        flat.update(_flat(value) if isinstance(value, Mapping) else {name: value})
-    return flat
+def _figures(item: MetricsData) -> Data:
+    figures: Data = {}
+    match item:
+        case TTFBMetricsData():
+            figures = {"ttfb_ms": _ms(item.value)}
+        case TTFAMetricsData():
+            figures = {"ttfa_ms": _ms(item.ttfa), "leading_silence_ms": _ms(item.leading_silence)}
+        case TTFATMetricsData():
+            figures = {"ttfat_ms": _ms(item.ttfat), "thinking_time_ms": _ms(item.thinking_time)}
+        case ProcessingMetricsData():
+            figures = {"processing_ms": _ms(item.value)}
+        case TextAggregationMetricsData():
+            figures = {"text_aggregation_ms": _ms(item.value)}
+        case TTSUsageMetricsData():
+            figures = {"tts_characters": item.value}
+        case LLMUsageMetricsData() | STTUsageMetricsData():
+            figures = {name: value for name, value in item.value.model_dump().items() if value}
+        case TurnMetricsData():
+            figures = {
+                "turn_complete": item.is_complete,
+                "turn_probability": round(item.probability, 3),
+                "turn_detection_ms": round(item.e2e_processing_time_ms, 1),
+            }
+    return figures
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 def error(frame: ErrorFrame) -> Data:
@@ -85,9 +122,10 @@ def error(frame: ErrorFrame) -> Data:
     }
 
 
-def ending(frame: EndFrame | CancelFrame | StopFrame) -> tuple[str, str]:
-    """How the pipeline ends, and the reason that was given for it."""
+def ending(frame: EndFrame | CancelFrame | StopFrame) -> str:
+    """Why the pipeline ends: the reason that was given for it, or how it ends."""
     if isinstance(frame, StopFrame):
-        return "stopped", ""
-    reason = "" if frame.reason is None else str(frame.reason)[:200]
-    return ("cancelled" if isinstance(frame, CancelFrame) else "ended"), reason
+        return "stopped"
+    if frame.reason is not None:
+        return str(frame.reason)[:200]
+    return "cancelled" if isinstance(frame, CancelFrame) else "ended"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-class CallClock:
+class Clock:
     """Seconds of a monotonic clock, and what time of day they were.
 
     The wall clock is read when it is made and never again: set back or forth in mid-call, it moves no turn.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mise_observer.voiced import voiced
+from mise_observer.voiced import FRAME_S, voiced
 from mise_observer_pipecat.recording import Pcm, Recording, Samples
 from mise_observer_pipecat.said import Said
 
@@ -206,12 +206,16 @@ class UserTurns:
 
 
 def _trimmed(pcm: Pcm, turn: _Turn) -> Pcm | None:
-    """The audio from where somebody begins to speak to where they end; by voice activity if nobody is heard in it."""
+    """The audio from where somebody begins to speak to where they end, by voice activity where that is not heard."""
     rate, many = pcm.sample_rate, len(pcm.samples)
     edge = min(many, round(EDGE_S * rate))
     first, last = voiced(pcm.samples[:edge], rate), voiced(pcm.samples[many - edge :], rate)
-    start_s = turn.began - pcm.started_at if first is None else first[0]
-    end_s = (turn.ended or turn.latest) - pcm.started_at if last is None else (many - edge) / rate + last[1]
+    start_s, end_s = turn.began - pcm.started_at, (turn.ended or turn.latest) - pcm.started_at
+    # Where speech seems to reach the edge of the audio it is the noise of the line that does.
+    if first is not None and first[0] >= FRAME_S / 2:
+        start_s = first[0]
+    if last is not None and last[1] < edge / rate - 2 * FRAME_S:
+        end_s = (many - edge) / rate + last[1]
     lower = max(0, round(start_s * rate))
     upper = many if not pcm.whole else min(many, round(end_s * rate))
     if upper <= lower:

@@ -9,10 +9,10 @@ from typing import cast
 import numpy as np
 import pytest
 
-from mise_observer import CallEvent, Sender, Turn
+from mise_observer import Sender, Turn
 from mise_observer.notices import Notices
-from mise_observer_pipecat.clock import CallClock
-from mise_observer_pipecat.outgoing import Outgoing
+from mise_observer_pipecat.clock import Clock
+from mise_observer_pipecat.delivery import Delivery, Switches
 from mise_observer_pipecat.recording import Pcm
 from mise_observer_pipecat.said import Said
 
@@ -27,28 +27,15 @@ SAID = Said(
 )
 
 
-class Sent:
-    """In place of a sender: keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.items: list[Turn | CallEvent] = []
-
-    def send(self, item: Turn | CallEvent) -> None:
-        self.items.append(item)
-
-
-def sent(*, audio: bool = True, text: bool = True, redact: Callable[[str], str] | None = None) -> Turn:
-    sender = Sent()
-    clock = CallClock(monotonic=lambda: 5.0, wall=lambda: 1_764_000_005.0)
-    out = Outgoing(cast(Sender, sender), "call", clock, Notices(), audio=audio, text=text, redact=redact)
-    out.turn(SAID)
-    (turn,) = sender.items
+def made(switches: Switches) -> Turn:
+    clock = Clock(monotonic=lambda: 5.0, wall=lambda: 1_764_000_005.0)
+    turn = Delivery(Sender("http://127.0.0.1", "mv_key"), "call", clock, switches, Notices()).made(SAID)
     assert isinstance(turn, Turn)
     return turn
 
 
 def test_everything_is_sent_unless_told_otherwise() -> None:
-    turn = sent()
+    turn = made(Switches())
     assert (turn.call_id, turn.participant, turn.role, turn.language) == ("call", "user", "user", "en-US")
     assert (turn.text, turn.started_at, turn.ended_at) == (SAID.text, 1_764_000_005.0, 1_764_000_006.5)
     assert turn.audio is not None
@@ -57,14 +44,14 @@ def test_everything_is_sent_unless_told_otherwise() -> None:
 
 
 def test_audio_and_text_can_be_kept_here() -> None:
-    assert sent(audio=False).audio is None
-    assert sent(audio=False).text == SAID.text
-    assert sent(text=False).text == ""
-    assert sent(text=False).audio is not None
+    assert made(Switches(audio=False)).audio is None
+    assert made(Switches(audio=False)).text == SAID.text
+    assert made(Switches(text=False)).text == ""
+    assert made(Switches(text=False)).audio is not None
 
 
 def test_text_is_redacted() -> None:
-    assert sent(redact=lambda text: text.replace("4111 1111", "…")).text == "My card is …."
+    assert made(Switches(redact=lambda text: text.replace("4111 1111", "…"))).text == "My card is …."
 
 
 def broken(text: str) -> str:
@@ -80,7 +67,7 @@ def test_redaction_that_fails_sends_no_text_and_logs_none(
     redact: Callable[[str], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "mise_observer"):
-        turn = sent(redact=redact)
+        turn = made(Switches(redact=redact))
     assert turn.text == ""
     assert turn.audio is not None
     assert "redact_failed" in caplog.text
@@ -89,7 +76,7 @@ def test_redaction_that_fails_sends_no_text_and_logs_none(
 
 def test_clock_that_is_set_in_mid_call_moves_nothing() -> None:
     wall, steady = [1_764_000_000.0], [100.0]
-    clock = CallClock(monotonic=lambda: steady[0], wall=lambda: wall[0])
+    clock = Clock(monotonic=lambda: steady[0], wall=lambda: wall[0])
     before = clock.epoch(clock.now())
     wall[0] += 3_600
     steady[0] += 10

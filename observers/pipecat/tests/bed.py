@@ -331,8 +331,13 @@ class Call:
             await task
 
 
+def observed_by(observers: list[BaseObserver]) -> Callable[[Pipeline], PipelineWorker]:
+    """A worker with these observers, and with metrics."""
+    return lambda pipeline: PipelineWorker(pipeline, params=PipelineParams(enable_metrics=True), observers=observers)
+
+
 def call(
-    observers: list[BaseObserver],
+    observed: Callable[[Pipeline], PipelineWorker],
     agent: list[list[Clip]],
     *,
     greets: bool = True,
@@ -340,41 +345,39 @@ def call(
 ) -> Call:
     """A call with an agent that says these turns, of one sentence or several; the first one unasked if it greets."""
     world = World()
-    context = LLMContext()
-    pair = LLMContextAggregatorPair(
-        context,
-        user_params=LLMUserAggregatorParams(
-            vad_analyzer=SileroVADAnalyzer(sample_rate=RATE),
-            user_mute_strategies=list(mutes),
-            user_turn_strategies=UserTurnStrategies(start=[MinWordsUserTurnStartStrategy(min_words=3)]),
-        ),
-    )
     mind = Mind([" ".join(sentence.text for sentence in turn) for turn in agent])
 
     async def look_up(params: FunctionCallParams) -> None:
         await params.result_callback({"found": "Mister John Dashwood"})
 
     mind.register_function(TOOL, look_up)
+    aggregators = LLMContextAggregatorPair(
+        LLMContext(),
+        user_params=LLMUserAggregatorParams(
+            vad_analyzer=SileroVADAnalyzer(sample_rate=RATE),
+            user_mute_strategies=list(mutes),
+            user_turn_strategies=UserTurnStrategies(start=[MinWordsUserTurnStartStrategy(min_words=3)]),
+        ),
+    )
     params = TransportParams(
-        audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=2, audio_out_end_silence_secs=0
+        audio_in_enabled=True,
+        audio_out_enabled=True,
+        audio_out_sample_rate=RATE,
+        audio_out_10ms_chunks=2,
+        audio_out_end_silence_secs=0,
     )
     pipeline = Pipeline(
         [
             Microphone(world, params),
             Ears(world),
-            pair.user(),
+            aggregators.user(),
             mind,
             Voice([sentence for turn in agent for sentence in turn]),
             Loudspeaker(world, params),
-            pair.assistant(),
+            aggregators.assistant(),
         ]
     )
-    worker = PipelineWorker(
-        pipeline,
-        params=PipelineParams(audio_in_sample_rate=RATE, audio_out_sample_rate=RATE, enable_metrics=True),
-        observers=observers,
-        idle_timeout_secs=None,
-    )
+    worker = observed(pipeline)
 
     async def greet(*_: Any) -> None:
         await worker.queue_frame(LLMRunFrame())

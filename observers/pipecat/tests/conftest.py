@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from bed import Call, World, call, clip
+from bed import Call, World, call, clip, observed_by
 from marks import Marks
 from scripted import Row, ScriptedGateway, scripted
 
@@ -60,7 +60,7 @@ async def happened() -> Happened:
     marks = Marks()
     async with scripted() as gateway:
         observer = MiseObserver(gateway.url, "mv_key", call_id="a-call")
-        made = call([observer, marks], [[clip(1)], [clip(4), clip(10), clip(8)], [clip(12)]])
+        made = call(observed_by([observer, marks]), [[clip(1)], [clip(4), clip(10), clip(8)], [clip(12)]])
         await asyncio.wait_for(made.run(converse), 90)
         turns = sorted(gateway.turns, key=lambda turn: float(turn["started_at"]))
         return Happened(made.world, turns, gateway.events, marks, epoch)

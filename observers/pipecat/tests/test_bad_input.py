@@ -6,7 +6,7 @@ import logging
 import time
 
 import pytest
-from bed import FRAME, RATE, Call, call, clip
+from bed import FRAME, RATE, Call, call, clip, observed_by
 from pipecat.frames.frames import EndFrame, InputAudioRawFrame
 from pipecat.observers.base_observer import FramePushed
 from pipecat.turns.user_mute.always_user_mute_strategy import AlwaysUserMuteStrategy
@@ -40,7 +40,7 @@ def observer(gateway: ScriptedGateway, **options: object) -> MiseObserver:
 
 
 async def test_agent_without_greeting(gateway: ScriptedGateway) -> None:
-    await call([observer(gateway)], [[GREETING]], greets=False).run(ask)
+    await call(observed_by([observer(gateway)]), [[GREETING]], greets=False).run(ask)
     assert [(turn["role"], turn["text"]) for turn in by_start(gateway)] == [
         ("user", clip(11).text),
         ("agent", GREETING.text),
@@ -55,7 +55,7 @@ def by_start(gateway: ScriptedGateway) -> list[Row]:
 async def test_gateway_that_refuses_changes_nothing_in_the_call(gateway: ScriptedGateway, status: int) -> None:
     gateway.always = answer(status, reason="scripted")
     watching = observer(gateway, flush_within_s=0.5)
-    made = call([watching], [[GREETING]])
+    made = call(observed_by([watching]), [[GREETING]])
     await made.run(listen)
     (played,) = made.world.played
     assert played.ended_at - played.started_at == pytest.approx(len(GREETING.samples) / RATE, abs=0.03)
@@ -66,7 +66,7 @@ async def test_gateway_that_refuses_changes_nothing_in_the_call(gateway: Scripte
 async def test_gateway_that_is_away_delays_the_end_by_no_more_than_was_allowed(gateway: ScriptedGateway) -> None:
     gateway.always = answer(503)
     watching = observer(gateway, flush_within_s=0.4)
-    made = call([watching], [[GREETING]])
+    made = call(observed_by([watching]), [[GREETING]])
     ended: list[float] = []
 
     async def finished(*_: object) -> None:
@@ -80,7 +80,7 @@ async def test_gateway_that_is_away_delays_the_end_by_no_more_than_was_allowed(g
 
 async def test_pipeline_that_never_starts_sends_nothing(gateway: ScriptedGateway) -> None:
     never = observer(gateway)
-    call([never], [[GREETING]])
+    call(observed_by([never]), [[GREETING]])
     assert never.stats == Stats()
     await never.cleanup()
     assert gateway.requests == []
@@ -90,7 +90,7 @@ async def test_second_observer_of_a_worker_says_so_and_does_nothing(
     gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "mise_observer"):
-        await call([observer(gateway), observer(gateway)], [[GREETING]]).run(listen)
+        await call(observed_by([observer(gateway), observer(gateway)]), [[GREETING]]).run(listen)
     assert len(gateway.turns) == 1
     assert [event["type"] for event in gateway.events].count("call_ended") == 1
     assert [record.message.split()[0] for record in caplog.records] == ["pipecat_observed_twice"]
@@ -98,7 +98,7 @@ async def test_second_observer_of_a_worker_says_so_and_does_nothing(
 
 async def test_next_worker_is_observed_as_well(gateway: ScriptedGateway) -> None:
     for _ in range(2):
-        await call([observer(gateway)], [[GREETING]]).run(listen)
+        await call(observed_by([observer(gateway)]), [[GREETING]]).run(listen)
     assert len(gateway.turns) == 2
 
 
@@ -112,7 +112,7 @@ async def test_clock_that_is_set_in_mid_call_moves_no_turn(
         monkeypatch.setattr(time, "time", lambda: real() - 7_200)
         await ask(made)
 
-    made = call([observer(gateway)], [[GREETING]], greets=False)
+    made = call(observed_by([observer(gateway)]), [[GREETING]], greets=False)
     await made.run(ask_while_the_clock_is_set)
     user, agent = gateway.turns
     assert user["started_at"] - epoch == pytest.approx(made.world.spoken[0].started_at, abs=0.05)
@@ -128,7 +128,7 @@ async def test_user_whom_pipecat_mutes_is_no_turn(gateway: ScriptedGateway) -> N
         await made.worker.queue_frame(EndFrame())
 
     mute = AlwaysUserMuteStrategy()  # type: ignore[no-untyped-call]
-    await call([observer(gateway)], [[clip(1)]], mutes=[mute]).run(speak_over)
+    await call(observed_by([observer(gateway)]), [[clip(1)]], mutes=[mute]).run(speak_over)
     assert [turn["role"] for turn in gateway.turns] == ["agent"]
 
 
@@ -147,7 +147,7 @@ async def test_muted_track_ends_the_turn_and_the_next_one_is_where_it_was(gatewa
         await made.world.silence(2.0)
         await made.worker.queue_frame(EndFrame())
 
-    made = call([observer(gateway)], [], greets=False)
+    made = call(observed_by([observer(gateway)]), [], greets=False)
     await made.run(mute_between)
     users = by_start(gateway)
     assert [turn["role"] for turn in users] == ["user", "user"]
@@ -166,7 +166,7 @@ async def test_frames_without_whole_samples_are_harmless(
         await listen(made)
 
     with caplog.at_level(logging.WARNING, "mise_observer"):
-        await call([observer(gateway)], [[GREETING]]).run(push_them)
+        await call(observed_by([observer(gateway)]), [[GREETING]]).run(push_them)
     assert [turn["text"] for turn in gateway.turns] == [GREETING.text]
     assert caplog.records == []
 
@@ -180,7 +180,7 @@ async def test_what_fails_inside_is_one_line_in_the_log(
         raise TypeError(f"a bug, told of {type(data.frame).__name__}")
 
     monkeypatch.setattr(Watch, "observe", fail)
-    made = call([watching], [[GREETING]])
+    made = call(observed_by([watching]), [[GREETING]])
     with caplog.at_level(logging.WARNING, "mise_observer"):
         await made.run(listen)
     assert made.world.played[0].ended_at - made.world.played[0].started_at == pytest.approx(0.34, abs=0.03)
@@ -191,9 +191,9 @@ async def test_what_fails_inside_is_one_line_in_the_log(
 
 async def test_switches(gateway: ScriptedGateway) -> None:
     without = observer(gateway, audio=False, redact=str.upper)
-    await call([without], [[GREETING]]).run(listen)
+    await call(observed_by([without]), [[GREETING]]).run(listen)
     silent = observer(gateway, text=False)
-    await call([silent], [[GREETING]]).run(listen)
+    await call(observed_by([silent]), [[GREETING]]).run(listen)
     first, second = gateway.turns
     assert (first["text"], "audio_b64" in first) == (GREETING.text.upper(), False)
     assert (second["text"], "audio_b64" in second) == ("", True)
@@ -205,7 +205,7 @@ async def test_address_that_is_none_is_one_line_in_the_log_and_the_call_goes_on(
 ) -> None:
     with caplog.at_level(logging.WARNING, "mise_observer"):
         watching = MiseObserver("voice.example.com", "mv_key")
-        made = call([watching], [[GREETING]])
+        made = call(observed_by([watching]), [[GREETING]])
         await made.run(listen)
     assert len(made.world.played) == 1
     assert watching.stats == Stats()

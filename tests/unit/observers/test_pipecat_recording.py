@@ -67,6 +67,13 @@ def test_a_muted_track_leaves_a_gap_of_silence() -> None:
     assert pcm.samples[round(2.5 * RATE) :].all()
 
 
+def test_where_nothing_came_nothing_is_cut() -> None:
+    recording = Recording(RATE)
+    recording.append(numbered(0), 100.02)
+    recording.append(numbered(1), 110.02)
+    assert recording.cut(104.0, 105.0) is None
+
+
 def test_only_what_is_there_is_cut() -> None:
     recording = recorded(50, [0.0])
     assert Recording(RATE).cut(0.0, 1.0) is None

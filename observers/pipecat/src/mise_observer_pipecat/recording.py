@@ -95,13 +95,18 @@ class Recording:
         after = min(asked, self._chunks[-1].after)
         if after <= first:
             return None
-        samples = np.zeros(after - first, np.int16)
+        pieces: list[Samples] = []
+        cursor = first
         for chunk in self._chunks:
             lower, upper = max(chunk.first, first), min(chunk.after, after)
             if lower < upper:
-                samples[lower - first : upper - first] = chunk.samples[lower - chunk.first : upper - chunk.first]
+                pieces += [np.zeros(lower - cursor, np.int16)] if lower > cursor else []
+                pieces.append(chunk.samples[lower - chunk.first : upper - chunk.first])
+                cursor = upper
+        if not pieces:
+            return None
         whole = not self._chunks[0].first <= self._given_up_from < asked
-        return Pcm(samples, self.sample_rate, zero + first / self.sample_rate, whole)
+        return Pcm(np.concatenate(pieces), self.sample_rate, zero + first / self.sample_rate, whole)
 
     def _zero_at(self, moment: float) -> float | None:
         """Where sample 0 would lie, by the arrivals around `moment`, or by those that are nearest."""

@@ -60,8 +60,11 @@ FRAME = 320
 """20 ms."""
 TOOL = "look_up"
 
-APART_S = 0.1
-"""Between what is played without a break and the next turn."""
+APART_S = 0.5
+"""Between two turns of the agent's; a shorter silence is a busy machine."""
+
+BUFFER_S = 0.2
+"""Of the loudspeaker: samples that come later than that leave a silence."""
 
 Samples = NDArray[np.int16]
 
@@ -88,6 +91,11 @@ def clip(number: int) -> Clip:
     return Clip(row["text"], samples)
 
 
+def backchannel() -> Clip:
+    """Two words, and the pause after them."""
+    return Clip("But thou.", clip(6).samples[: round(0.86 * RATE)])
+
+
 @dataclass
 class Spoken:
     """What the user said: the clip, and when its first sample was at the microphone."""
@@ -106,14 +114,11 @@ class Spoken:
 
 @dataclass
 class Played:
-    """What the output played without a break."""
+    """What the output played in a turn."""
 
     started_at: float
+    ended_at: float
     samples: list[Samples] = field(default_factory=list)
-
-    @property
-    def ended_at(self) -> float:
-        return self.started_at + sum(map(len, self.samples)) / RATE
 
 
 @dataclass
@@ -165,8 +170,9 @@ class World:
     async def loudspeaker(self, samples: Samples, at: float) -> None:
         """The output plays samples from `at` on."""
         if not self.played or at - self.played[-1].ended_at > APART_S:
-            self.played.append(Played(at))
+            self.played.append(Played(at, at))
         self.played[-1].samples.append(samples)
+        self.played[-1].ended_at = at + len(samples) / RATE
         await self._changed()
 
     async def _changed(self) -> None:
@@ -216,7 +222,7 @@ class Loudspeaker(BaseOutputTransport):
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
         now = time.monotonic()
-        begins = self._free_at if now - self._free_at < 0.05 else now
+        begins = self._free_at if now - self._free_at < BUFFER_S else now
         samples = np.frombuffer(frame.audio, np.int16)
         self._free_at = begins + len(samples) / RATE
         await self._world.loudspeaker(samples, begins)

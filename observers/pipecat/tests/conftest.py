@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from bed import Call, World, call, clip, observed_by
+from bed import Call, World, backchannel, call, clip, observed_by
 from marks import Marks
 from scripted import Row, ScriptedGateway, scripted
 
@@ -40,16 +40,16 @@ async def converse(call: Call) -> None:
     """Answer the greeting, acknowledge the long answer, cut it off, hang up on the last one.
 
     # agent  greeting            long answer -------------- (cut)      answer - (hung up)
-    # user             asks             one.        asks ---
+    # user             asks          but thou.       asks ---
     """
     world = call.world
     await world.agent_has_spoken(0, clip(1).bounds[1])
     await world.silence(0.8)
-    await world.say(clip(5))
-    await world.agent_has_spoken(1, 1.0)
-    await world.say(clip(3))
-    await world.agent_has_spoken(1, 4.0)
     await world.say(clip(11))
+    await world.agent_has_spoken(1, 1.0)
+    await world.say(backchannel())
+    await world.agent_has_spoken(1, 4.0)
+    await world.say(clip(9))
     await world.agent_has_spoken(2, 1.0)
     await call.worker.cancel(reason="hung up")
 

@@ -137,13 +137,13 @@ async def test_muted_track_ends_the_turn_and_the_next_one_is_where_it_was(gatewa
 
     async def mute_between(made: Call) -> None:
         await made.world.silence(0.5)
-        await made.world.say(clip(5))
+        await made.world.say(clip(9))
         await made.world.silence(5.0)  # it sounds incomplete: smart turn waits 3 s for more
         made.world.muted = True
         await made.world.silence(3.0)
         made.world.muted = False
         await made.world.silence(0.5)
-        await made.world.say(clip(5))
+        await made.world.say(clip(9))
         await made.world.silence(2.0)
         await made.worker.queue_frame(EndFrame())
 

@@ -6,18 +6,14 @@ import base64
 from collections.abc import Iterable
 
 import numpy as np
-from bed import TOOL, Samples, clip
+from bed import TOOL, Samples, backchannel, clip
 from conftest import Happened
-from pipecat.frames.frames import (
-    BotStartedSpeakingFrame,
-    BotStoppedSpeakingFrame,
-    VADUserStartedSpeakingFrame,
-    VADUserStoppedSpeakingFrame,
-)
+from marks import KINDS
 from pipecat.processors.frame_processor import FrameDirection
 from scripted import Row
 
 AGENT_S = 0.02
+CUT_S = 0.05
 USER_S = 0.05
 LONG_ANSWER = [clip(4), clip(10), clip(8)]
 
@@ -35,10 +31,10 @@ def near(found: Iterable[float], truth: Iterable[float], within_s: float) -> boo
 def test_every_turn_of_both_sides_arrives_once_greeting_and_backchannel_included(happened: Happened) -> None:
     assert [(turn["role"], turn["participant"], turn["text"]) for turn in happened.turns] == [
         ("agent", "agent", clip(1).text),
-        ("user", "user", clip(5).text),
-        ("agent", "agent", happened.of("agent")[1]["text"]),
-        ("user", "user", clip(3).text),
         ("user", "user", clip(11).text),
+        ("agent", "agent", happened.of("agent")[1]["text"]),
+        ("user", "user", backchannel().text),
+        ("user", "user", clip(9).text),
         ("agent", "agent", happened.of("agent")[2]["text"]),
     ]
     assert {turn["call_id"] for turn in happened.turns} == {"a-call"}
@@ -49,8 +45,9 @@ def test_agent_starts_and_stops_when_its_output_does(happened: Happened) -> None
     starts = [turn["started_at"] - happened.epoch for turn in agent]
     ends = [turn["ended_at"] - happened.epoch for turn in agent]
     assert near(starts, [played.started_at for played in happened.world.played], AGENT_S)
-    # The last chunk of the last turn was still being written when the call was cancelled.
-    assert near(ends, [played.ended_at for played in happened.world.played], AGENT_S + 0.02)
+    truth = [played.ended_at for played in happened.world.played]
+    assert near(ends[:1], truth[:1], AGENT_S)
+    assert near(ends[1:], truth[1:], CUT_S)  # of what was being written when it was cut off, less or more was heard
 
 
 def test_user_starts_and_stops_when_speech_does(happened: Happened) -> None:
@@ -60,11 +57,19 @@ def test_user_starts_and_stops_when_speech_does(happened: Happened) -> None:
 
 
 def test_voice_activity_alone_would_not_do(happened: Happened) -> None:
-    """The negative control: neither Pipecat's own times nor those less `start_secs` and `stop_secs` are so near."""
-    first, last = happened.marks.voice_started, happened.marks.voice_stopped
-    assert not near([mark.timestamp - happened.epoch for mark in first], started(happened), USER_S)
-    assert not near([mark.timestamp - mark.start_secs - happened.epoch for mark in first], started(happened), USER_S)
-    assert not near([mark.timestamp - happened.epoch for mark in last], ended(happened), USER_S)
+    """The negative control: neither Pipecat's own times nor those less `start_secs` are so near."""
+    for spoken in happened.world.spoken:
+        first = min(
+            (mark for mark in happened.marks.voice_started if mark.timestamp - happened.epoch > spoken.started_at),
+            key=lambda mark: mark.timestamp,
+        )
+        last = max(
+            (mark for mark in happened.marks.voice_stopped if mark.timestamp - happened.epoch < spoken.ended_at + 1.0),
+            key=lambda mark: mark.timestamp,
+        )
+        assert not near([first.timestamp - happened.epoch], [spoken.started_at], USER_S)
+        assert not near([first.timestamp - first.start_secs - happened.epoch], [spoken.started_at], USER_S)
+        assert not near([last.timestamp - happened.epoch], [spoken.ended_at], USER_S)
 
 
 def started(happened: Happened) -> list[float]:
@@ -77,14 +82,9 @@ def ended(happened: Happened) -> list[float]:
 
 def test_pipecat_says_everything_twice_and_it_counts_once(happened: Happened) -> None:
     """Were its upstream frames counted, there would be twice as many turns."""
-    for kind, many in [
-        (VADUserStartedSpeakingFrame, 3),
-        (VADUserStoppedSpeakingFrame, 3),
-        (BotStartedSpeakingFrame, 3),
-        (BotStoppedSpeakingFrame, 2),
-    ]:
-        assert happened.marks.seen[kind, FrameDirection.UPSTREAM] == many
-        assert happened.marks.seen[kind, FrameDirection.DOWNSTREAM] == many
+    for kind in KINDS:
+        downstream = happened.marks.seen[kind, FrameDirection.DOWNSTREAM]
+        assert happened.marks.seen[kind, FrameDirection.UPSTREAM] == downstream >= 2
     assert len(happened.turns) == 6
 
 

@@ -50,6 +50,16 @@ def test_a_stall_and_the_burst_after_it_move_nothing() -> None:
     assert int(pcm.samples[0]) == pytest.approx(1.6 * RATE, abs=1)
 
 
+def test_a_stall_of_seconds_moves_nothing_either() -> None:
+    recording = Recording(RATE)
+    for k in range(400):
+        complete = 100.0 + 0.02 * (k + 1)
+        recording.append(numbered(k % 200), max(complete, 105.0) if complete > 101.0 else complete)
+    pcm = recording.cut(106.0, 106.1)
+    assert pcm is not None
+    assert int(pcm.samples[0]) == pytest.approx(2.0 * RATE, abs=1)
+
+
 def test_a_muted_track_leaves_a_gap_of_silence() -> None:
     # s      100       101                103       104
     #        |---------|      nothing     |---------|
@@ -70,7 +80,8 @@ def test_a_muted_track_leaves_a_gap_of_silence() -> None:
 def test_where_nothing_came_nothing_is_cut() -> None:
     recording = Recording(RATE)
     recording.append(numbered(0), 100.02)
-    recording.append(numbered(1), 110.02)
+    for k in range(50):
+        recording.append(numbered(1), 110.02 + 0.02 * k)
     assert recording.cut(104.0, 105.0) is None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,10 @@ EARLY_PERCENTILE = 10
 """Frames come late more often than early; the very earliest are those of a backlog, or of a stall's end."""
 
 GAP_S = 1.0
-"""Without a frame for so long nothing was sent (a muted track); anything shorter is a frame that was held up."""
+"""After so long without a frame, either nothing was sent (a muted track) or the frames were held up (a stall)."""
+
+TELLS_S = 0.3
+"""Which of the two, the next frames tell in this time: what was held up comes all at once."""
 
 MOST_BYTES = 8 * 2**20
 """Of one stream: 4.4 minutes at 16 kHz, 87 s at 48 kHz. As base64 it still fits the gateway's 16 MiB."""
@@ -48,6 +51,15 @@ class _Chunk:
         return self.first + len(self.samples)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """next : the sample that came after it, at `ended_at`. zero : where sample 0 lay before."""
+
+    next: int
+    ended_at: float
+    zero: float | None
+
+
 class Recording:
     """The latest audio of one stream; times in seconds on any one clock.
 
@@ -63,22 +75,39 @@ class Recording:
         self._next = 0
         self._given_up_from = -1
         self._last_arrival: float | None = None
+        self._pause: _Pause | None = None
 
     def append(self, samples: Samples, arrived_at: float) -> bool:
         """Add what arrived just now. Returns whether there was room for it."""
-        if self._last_arrival is not None:
-            silent_s = arrived_at - self._last_arrival - len(samples) / self.sample_rate
-            if silent_s > GAP_S:
-                self._next += round(silent_s * self.sample_rate)
+        last, length_s = self._last_arrival, len(samples) / self.sample_rate
+        if last is not None and self._pause is None and arrived_at - last - length_s > GAP_S:
+            self._pause = _Pause(self._next, arrived_at, self._zero_at(last))
         self._last_arrival = arrived_at
         first, self._next = self._next, self._next + len(samples)
-        if self._bytes + samples.nbytes > self._most_bytes:
-            if not self._chunks or self._given_up_from < self._chunks[0].first:
-                self._given_up_from = first
-            return False
-        self._chunks.append(_Chunk(first, samples, arrived_at))
-        self._bytes += samples.nbytes
-        return True
+        fits = self._bytes + samples.nbytes <= self._most_bytes
+        if fits:
+            self._chunks.append(_Chunk(first, samples, arrived_at))
+            self._bytes += samples.nbytes
+        elif not self._chunks or self._given_up_from < self._chunks[0].first:
+            self._given_up_from = first
+        if self._pause is not None and arrived_at - self._pause.ended_at >= TELLS_S:
+            self._resolve(self._pause, arrived_at)
+            self._pause = None
+        return fits
+
+    def _resolve(self, pause: _Pause, now: float) -> None:
+        """Move what came after a pause to where it belongs, if nothing was sent in it."""
+        if pause.zero is None:
+            return
+        missing_s = now - self._next / self.sample_rate - pause.zero
+        if missing_s < GAP_S / 2:
+            return
+        missing = round(missing_s * self.sample_rate)
+        later: list[_Chunk] = []
+        while self._chunks and self._chunks[-1].first >= pause.next:
+            later.append(self._chunks.pop())
+        self._chunks.extend(replace(chunk, first=chunk.first + missing) for chunk in reversed(later))
+        self._next += missing
 
     def forget_before(self, moment: float) -> None:
         """Give up what arrived before."""

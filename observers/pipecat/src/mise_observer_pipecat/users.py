@@ -18,8 +18,9 @@ from mise_observer.voiced import FRAME_S, voiced
 from mise_observer_pipecat.recording import Pcm, Recording, Samples
 from mise_observer_pipecat.said import Said
 
-BEFORE_S = 0.35
-"""Speech begins up to so long before a detector's own idea of it: Silero needs 150 ms beside `start_secs`."""
+BEFORE_S = 0.6
+"""Speech begins up to so long before a detector's own idea of it: Silero needs 200 ms beside `start_secs`, and more on
+a busy machine."""
 
 BEFORE_TURN_S = 1.0
 """The same where there is no voice activity, only a turn (detected by the STT or by a speech-to-speech model)."""

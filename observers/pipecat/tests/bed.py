@@ -59,6 +59,7 @@ RATE = 16_000
 FRAME = 320
 """20 ms."""
 TOOL = "look_up"
+USER_ID = "+1 555 0100 200"
 
 APART_S = 0.5
 """Between two turns of the agent's; a shorter silence is a busy machine."""
@@ -80,6 +81,12 @@ class Clip:
         found = voiced(self.samples, RATE)
         assert found is not None
         return found
+
+    @property
+    def words(self) -> list[tuple[str, float]]:
+        """With the seconds at which they are said, as if all were of one length."""
+        words = self.text.split()
+        return [(word, k * len(self.samples) / RATE / len(words)) for k, word in enumerate(words)]
 
 
 @cache
@@ -243,7 +250,7 @@ class Ears(SegmentedSTTService):
         texts = [spoken.clip.text for spoken in self._world.spoken[self._written :]]
         self._written = len(self._world.spoken)
         if texts:
-            yield TranscriptionFrame(" ".join(texts), "+1 555 0100 200", "", finalized=True)
+            yield TranscriptionFrame(" ".join(texts), USER_ID, "", finalized=True)
 
 
 class Mind(LLMService):
@@ -291,20 +298,31 @@ class Mind(LLMService):
 
 
 class Voice(TTSService):
-    """Reads a sentence with the voice of the recording."""
+    """Reads a sentence with the voice of the recording.
 
-    def __init__(self, clips: list[Clip]) -> None:
+    words : says of each word when it is spoken, instead of the text of a sentence after its sound.
+    """
+
+    def __init__(self, clips: list[Clip], *, words: bool) -> None:
         super().__init__(
             push_start_frame=True,
             push_stop_frames=True,
+            push_text_frames=not words,
             settings=TTSSettings(model="voice", voice="a reader", language=None),
         )
-        self._clips = {spoken.text: spoken.samples for spoken in clips}
+        self._clips = {spoken.text: spoken for spoken in clips}
+        self._words = words
+        self._read_s: dict[str, float] = {}
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        samples = self._clips[text.strip()]
-        for first in range(0, len(samples), 1600):
-            yield TTSAudioRawFrame(samples[first : first + 1600].tobytes(), RATE, 1, context_id=context_id)
+        spoken = self._clips[text.strip()]
+        begins_s = self._read_s.get(context_id, 0.0)
+        self._read_s[context_id] = begins_s + len(spoken.samples) / RATE
+        for first in range(0, len(spoken.samples), 1600):
+            yield TTSAudioRawFrame(spoken.samples[first : first + 1600].tobytes(), RATE, 1, context_id=context_id)
+        if self._words:
+            times = [(word, begins_s + at) for word, at in spoken.words]
+            await self.add_word_timestamps(times, context_id)
 
 
 @dataclass
@@ -347,6 +365,7 @@ def call(
     agent: list[list[Clip]],
     *,
     greets: bool = True,
+    words: bool = False,
     mutes: Sequence[BaseUserMuteStrategy] = (),
 ) -> Call:
     """A call with an agent that says these turns, of one sentence or several; the first one unasked if it greets."""
@@ -378,7 +397,7 @@ def call(
             Ears(world),
             aggregators.user(),
             mind,
-            Voice([sentence for turn in agent for sentence in turn]),
+            Voice([sentence for turn in agent for sentence in turn], words=words),
             Loudspeaker(world, params),
             aggregators.assistant(),
         ]

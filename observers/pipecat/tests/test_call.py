@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable
 
 import numpy as np
-from bed import TOOL, Samples, backchannel, clip
+from bed import TOOL, USER_ID, Samples, backchannel, clip
 from conftest import Happened
 from marks import KINDS
 from pipecat.processors.frame_processor import FrameDirection
@@ -142,4 +142,4 @@ def metrics(happened: Happened) -> list[Row]:
 
 def test_nothing_says_who_called(happened: Happened) -> None:
     """Pipecat's id of the user is a telephone number here, as it is of many transports."""
-    assert "555" not in str(happened.turns) + str(happened.events)
+    assert USER_ID not in str(happened.turns) + str(happened.events)

@@ -102,6 +102,18 @@ async def test_next_worker_is_observed_as_well(gateway: ScriptedGateway) -> None
     assert len(gateway.turns) == 2
 
 
+async def test_observer_of_a_worker_that_is_done_says_that_it_observes_no_other(
+    gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    again = observer(gateway)
+    with caplog.at_level(logging.WARNING, "mise_observer"):
+        for _ in range(2):
+            await call(observed_by([again]), [[GREETING]]).run(listen)
+    assert len(gateway.turns) == 1
+    (line,) = caplog.messages
+    assert "make one for each worker" in line
+
+
 async def test_clock_that_is_set_in_mid_call_moves_no_turn(
     gateway: ScriptedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

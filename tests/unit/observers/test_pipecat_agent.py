@@ -175,6 +175,17 @@ def test_interruption_gives_up_what_was_to_be_said() -> None:
     assert (turn.text, turn.interrupted) == ("Heard.", False)
 
 
+def test_interruption_leaves_what_it_may_not_take_away() -> None:
+    agent = AgentTurns("agent")
+    script(agent, sentences=["Dropped."], key="dropped")
+    agent.script.announced("lasting", "This call is recorded.", lasting=True)
+    agent.script.synthesized("lasting", 2.0)
+    agent.interrupted(9.0)
+    agent.started(10.0)
+    agent.stopped(play(agent, 10.0, 2.0))
+    assert only(agent.settled(20.0)).text == "This call is recorded."
+
+
 def test_agent_that_speaks_on_was_not_interrupted() -> None:
     """Pipecat announces every user turn by an interruption; speech that may not be interrupted goes on."""
     agent = AgentTurns("agent")

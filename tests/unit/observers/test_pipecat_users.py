@@ -164,6 +164,23 @@ def test_typed_message_is_a_turn_without_audio() -> None:
     assert spans(line.said) == pytest.approx([1.0, 1.0], abs=WITHIN_S)
 
 
+def test_what_is_transcribed_of_a_muted_user_is_no_turn() -> None:
+    line = Line((1.0, 2.0))
+    line.users.muted = True
+    line.until(3.0)
+    line.text("Nobody heard that.")
+    line.until(6.0)
+    assert line.said == []
+
+
+def test_transcription_without_words_is_none() -> None:
+    line = Line()
+    line.until(1.0)
+    line.text("  ")
+    line.until(6.0)
+    assert line.said == []
+
+
 def test_what_is_being_said_when_the_call_ends_is_a_turn() -> None:
     line = Line((1.0, 9.0))
     line.until(1.34)

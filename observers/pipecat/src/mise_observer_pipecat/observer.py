@@ -78,7 +78,7 @@ class MiseObserver(BaseObserver):
         """Pipecat sets the worker up."""
         await super().setup(task_manager)
         if self._running is not None:
-            self._guarded(self._running.sender.start)
+            self._guarded(self._running.prepare)
 
     async def on_pipeline_started(self) -> None:
         """Pipecat's pipeline runs."""
@@ -97,7 +97,7 @@ class MiseObserver(BaseObserver):
     async def cleanup(self) -> None:
         """Pipecat's worker is done."""
         await super().cleanup()  # type: ignore[no-untyped-call]
-        if self._running is not None:
+        if self._running is not None and not self._running.over:
             self._guarded(self._running.end)
             try:
                 await self._running.delivery.drain(self._flush_within_s)
@@ -112,7 +112,7 @@ class MiseObserver(BaseObserver):
 
 
 class _Running:
-    """An observer that can send."""
+    """An observer that can send. over : its worker is done."""
 
     def __init__(
         self, installation: Installation, sender: Sender, call_id: str, switches: Switches, notices: Notices
@@ -126,6 +126,15 @@ class _Running:
         self._worker: PipelineWorker | None = None
         self._idle = False
         self._started = False
+        self.over = False
+
+    def prepare(self) -> None:
+        if self.over:
+            self._notices.warn(
+                "pipecat_not_observed", detail="this observer's worker is done; make one for each worker"
+            )
+        else:
+            self.sender.start()
 
     def start(self) -> None:
         if not self._idle:
@@ -139,6 +148,7 @@ class _Running:
             self._watch.observe(data)
 
     def end(self) -> None:
+        self.over = True
         if self._worker is None or self._idle:
             return
         self._idle = True

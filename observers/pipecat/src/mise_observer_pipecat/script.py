@@ -25,13 +25,17 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Context:
-    """What a speech service makes of one answer. announced : sentences of which no more is known yet."""
+    """What a speech service makes of one answer.
+
+    announced : sentences of which no more is known yet. lasting : no interruption takes it away.
+    """
 
     key: str | None
     pieces: list[_Piece] = field(default_factory=list)
     announced: list[_Piece] = field(default_factory=list)
     synthesized_s: float = 0.0
     over: bool = False
+    lasting: bool = False
 
 
 class Script:
@@ -49,9 +53,10 @@ class Script:
         """A part of the answer; used only where the speech service says nothing of its text."""
         self._answer.append(text)
 
-    def announced(self, key: str | None, text: str) -> None:
-        """A sentence that the speech service begins with."""
+    def announced(self, key: str | None, text: str, *, lasting: bool = False) -> None:
+        """A sentence that the speech service begins with. lasting : interruptions don't take it away."""
         context = self._context(key)
+        context.lasting = context.lasting or lasting
         context.announced.append(_Piece(text, False, context.synthesized_s))
 
     def synthesized(self, key: str | None, seconds: float) -> None:
@@ -84,14 +89,19 @@ class Script:
         if there was any.
         """
         playing = self._playing()
-        text = "" if playing is None else _heard(playing, heard_s, at)
+        text = ""
+        if playing is not None:
+            text = _heard(playing, heard_s, at)
+            self._contexts.remove(playing)
         text = text or self._take_answer()
         self.clear()
         return text
 
     def clear(self) -> None:
-        """Nothing of it is played any more."""
+        """Nothing of it is played any more, but for what no interruption takes away."""
+        lasting = [context for context in self._contexts if context.lasting]
         self._contexts.clear()
+        self._contexts.extend(lasting)
         self._answer = []
 
     def _playing(self) -> _Context | None:

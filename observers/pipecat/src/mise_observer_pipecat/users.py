@@ -62,9 +62,13 @@ class _Turn:
 
 
 class UserTurns:
-    """Told of one thing after another, each with its time in seconds on one clock; `settled` gives the turns."""
+    """Told of one thing after another, each with its time in seconds on one clock; `settled` gives the turns.
+
+    muted : the agent does not listen, so what is transcribed of no speech that it has heard is no turn.
+    """
 
     def __init__(self) -> None:
+        self.muted = False
         self._recordings: dict[str, Recording] = {}
         self._participants: dict[str, str] = {}
         self._has_voice_activity = False
@@ -127,7 +131,9 @@ class UserTurns:
 
     def transcribed(self, user_id: str, text: str, at: float, language: str | None = None) -> None:
         """A final transcription."""
-        turn = self._transcribed_turn(at)
+        turn = self._transcribed_turn(at) if text.strip() else None
+        if turn is None:
+            return
         turn.texts.setdefault(user_id, []).append(text)
         turn.language = language or turn.language
         self.participant(user_id)
@@ -162,7 +168,7 @@ class UserTurns:
             self._waiting.append(self._turn)
             self._turn = None
 
-    def _transcribed_turn(self, at: float) -> _Turn:
+    def _transcribed_turn(self, at: float) -> _Turn | None:
         now = self._turn
         before = next((turn for turn in self._waiting if turn.heard and not turn.texts), None)
         if now is not None and (before is None or now.texts or at - now.began >= TRANSCRIBED_AFTER_S):
@@ -171,6 +177,8 @@ class UserTurns:
             return before
         if self._waiting:
             return self._waiting[-1]
+        if self.muted:
+            return None
         # Nobody was heard: a typed message, or a transcription that came too late for its turn.
         turn = _Turn(began=at, earliest=at, ended=at, latest=at, heard=False)
         self._waiting.append(turn)

@@ -30,6 +30,8 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
     UserBackchannelFrame,
+    UserMuteStartedFrame,
+    UserMuteStoppedFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
     VADUserStartedSpeakingFrame,
@@ -169,6 +171,8 @@ class Watch:
         if isinstance(frame, TranscriptionFrame):
             language = None if frame.language is None else str(frame.language)
             self._users.transcribed(frame.user_id, frame.text, at, language)
+        elif isinstance(frame, UserMuteStartedFrame | UserMuteStoppedFrame):
+            self._users.muted = isinstance(frame, UserMuteStartedFrame)
         elif isinstance(frame, UserBackchannelFrame):
             self._users.transcribed(frame.user_id, frame.text, at)
         elif isinstance(frame, TTSTextFrame):
@@ -178,7 +182,7 @@ class Watch:
             )
         elif isinstance(frame, AggregatedTextFrame):
             if frame.will_be_spoken:
-                self._agent(frame).script.announced(frame.context_id, frame.text)
+                self._agent(frame).script.announced(frame.context_id, frame.text, lasting=not frame.interruptible)
         elif isinstance(frame, TTSStoppedFrame):
             self._agent(frame).script.context_over(frame.context_id)
         elif isinstance(frame, LLMFullResponseStartFrame):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,15 +40,24 @@ class Pcm:
         return self.started_at + len(self.samples) / self.sample_rate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Chunk:
+    """About a second without a gap, so that minutes are few of them.
+
+    arrivals : of each frame in it, when it came, and the sample after it.
+    """
+
     first: int
-    samples: Samples
-    arrived_at: float
+    pieces: list[Samples] = field(default_factory=list)
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
 
     @property
     def after(self) -> int:
-        return self.first + len(self.samples)
+        return self.arrivals[-1][1]
+
+    @property
+    def arrived_at(self) -> float:
+        return self.arrivals[-1][0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +95,25 @@ class Recording:
         first, self._next = self._next, self._next + len(samples)
         fits = self._bytes + samples.nbytes <= self._most_bytes
         if fits:
-            self._chunks.append(_Chunk(first, samples, arrived_at))
-            self._bytes += samples.nbytes
+            self._keep(first, samples, arrived_at)
         elif not self._chunks or self._given_up_from < self._chunks[0].first:
             self._given_up_from = first
         if self._pause is not None and arrived_at - self._pause.ended_at >= TELLS_S:
             self._resolve(self._pause, arrived_at)
             self._pause = None
         return fits
+
+    def _keep(self, first: int, samples: Samples, arrived_at: float) -> None:
+        chunk = self._chunks[-1] if self._chunks else None
+        begins = self._pause is not None and self._pause.next == first
+        if chunk is None or begins or chunk.after != first or chunk.after - chunk.first >= self.sample_rate:
+            chunk = _Chunk(first)
+            self._chunks.append(chunk)
+        chunk.pieces.append(samples)
+        chunk.arrivals.append((arrived_at, first + len(samples)))
+        self._bytes += samples.nbytes
+        if chunk.after - chunk.first >= self.sample_rate:
+            chunk.pieces = [np.concatenate(chunk.pieces)]
 
     def _resolve(self, pause: _Pause, now: float) -> None:
         """Move what came after a pause to where it belongs, if nothing was sent in it."""
@@ -103,16 +123,16 @@ class Recording:
         if missing_s < GAP_S / 2:
             return
         missing = round(missing_s * self.sample_rate)
-        later: list[_Chunk] = []
-        while self._chunks and self._chunks[-1].first >= pause.next:
-            later.append(self._chunks.pop())
-        self._chunks.extend(replace(chunk, first=chunk.first + missing) for chunk in reversed(later))
+        for chunk in self._chunks:
+            if chunk.first >= pause.next:
+                chunk.first += missing
+                chunk.arrivals = [(arrived_at, after + missing) for arrived_at, after in chunk.arrivals]
         self._next += missing
 
     def forget_before(self, moment: float) -> None:
-        """Give up what arrived before."""
+        """Give up what arrived before, but for less than a second of it."""
         while self._chunks and self._chunks[0].arrived_at < moment:
-            self._bytes -= self._chunks.popleft().samples.nbytes
+            self._bytes -= sum(piece.nbytes for piece in self._chunks.popleft().pieces)
 
     def cut(self, start: float, end: float) -> Pcm | None:
         """What was heard from `start` to `end`, as far as it is still here; None when nothing is."""
@@ -127,11 +147,14 @@ class Recording:
         pieces: list[Samples] = []
         cursor = first
         for chunk in self._chunks:
-            lower, upper = max(chunk.first, first), min(chunk.after, after)
-            if lower < upper:
-                pieces += [np.zeros(lower - cursor, np.int16)] if lower > cursor else []
-                pieces.append(chunk.samples[lower - chunk.first : upper - chunk.first])
-                cursor = upper
+            begins = chunk.first
+            for piece in chunk.pieces if chunk.first < after and chunk.after > first else ():
+                lower, upper = max(begins, first), min(begins + len(piece), after)
+                if lower < upper:
+                    pieces += [np.zeros(lower - cursor, np.int16)] if lower > cursor else []
+                    pieces.append(piece[lower - begins : upper - begins])
+                    cursor = upper
+                begins += len(piece)
         if not pieces:
             return None
         whole = not self._chunks[0].first <= self._given_up_from < asked
@@ -141,8 +164,15 @@ class Recording:
         """Where sample 0 would lie, by the arrivals around `moment`, or by those that are nearest."""
         if not self._chunks:
             return None
-        near = [chunk for chunk in self._chunks if abs(chunk.arrived_at - moment) <= NEAR_S]
+        near = [
+            (arrived_at, after)
+            for chunk in self._chunks
+            if chunk.arrivals[0][0] <= moment + NEAR_S and chunk.arrived_at >= moment - NEAR_S
+            for arrived_at, after in chunk.arrivals
+            if abs(arrived_at - moment) <= NEAR_S
+        ]
         if not near:
-            near = [min(self._chunks, key=lambda chunk: abs(chunk.arrived_at - moment))]
-        zeros = [chunk.arrived_at - chunk.after / self.sample_rate for chunk in near]
+            ends = [end for chunk in self._chunks for end in (chunk.arrivals[0], chunk.arrivals[-1])]
+            near = [min(ends, key=lambda end: abs(end[0] - moment))]
+        zeros = [arrived_at - after / self.sample_rate for arrived_at, after in near]
         return float(np.percentile(zeros, EARLY_PERCENTILE))

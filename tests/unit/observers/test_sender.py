@@ -491,6 +491,29 @@ async def test_what_was_left_is_sent_by_the_next(gateway: ScriptedGateway, tmp_p
     assert files(tmp_path) == []
 
 
+async def test_what_is_sent_as_the_sender_closes_is_not_sent_by_the_next(
+    gateway: ScriptedGateway, tmp_path: Path
+) -> None:
+    sender = Sender(gateway.url, KEY, spool=tmp_path)
+    sender.send(turn())
+    await sender.aclose()
+    held, busy = asyncio.Event(), threading.Event()
+    gateway.script.append(hang(held))
+    async with Sender(gateway.url, KEY, spool=tmp_path) as sender:
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        sender._thread.submit(busy.wait)
+        held.set()
+        async with asyncio.timeout(LONG_S):
+            while not sender.stats.sent:
+                await asyncio.sleep(0)
+        closing = asyncio.create_task(sender.aclose(0))
+        assert sender._posting is not None
+        await asyncio.wait({sender._posting})  # the closing has cut it off
+        busy.set()
+        assert await closing == Left()
+    assert files(tmp_path) == []
+
+
 async def test_what_does_not_fit_in_memory_goes_to_disk_and_keeps_its_order(
     gateway: ScriptedGateway, tmp_path: Path
 ) -> None:

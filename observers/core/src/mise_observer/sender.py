@@ -260,7 +260,8 @@ class Sender:
         self._round = left + later
         names = [item.spooled for item in settled if item.spooled is not None]
         if names and self._spool is not None:
-            await self._on_disk(self._spool.remove, names)
+            # Shielded: what is sent must not be left on disk because the sender is closed now.
+            await asyncio.shield(self._on_disk(self._spool.remove, names))
         if self._stopped:
             self._stop()
         return max(waits, key=lambda wait: wait.after_s or 0.0, default=None)

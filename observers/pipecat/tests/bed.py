@@ -245,7 +245,7 @@ class Ears(SegmentedSTTService):
         self._world = world
         self._written = 0
 
-    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:  # noqa: ARG002 - it knows
+    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         await asyncio.sleep(0.05)
         texts = [spoken.clip.text for spoken in self._world.spoken[self._written :]]
         self._written = len(self._world.spoken)

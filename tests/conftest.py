@@ -7,7 +7,7 @@ from hypothesis import settings
 settings.register_profile("tests", deadline=None, print_blob=True)
 settings.load_profile("tests")
 
-ORDER = ("unit", "evaluation", "contract", "integration", "chaos")
+ORDER = ("unit", "evaluation", "contract", "integration", "chaos", "livekit")
 """The fast ones first, whatever order they have inside."""
 
 

@@ -25,6 +25,8 @@ from typing import Any, TextIO
 import numpy as np
 from livekit import rtc
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext, inference
+
+from mise_observer_livekit import attach
 from tests.livekit.recording import Recorder
 from tests.livekit.scripted import Ears, Mind, Voice
 
@@ -107,8 +109,6 @@ async def converse(ctx: JobContext | Joined, script: dict[str, Any]) -> tuple[Wi
     witness = Witness(Path(script["folder"]), ctx.room, session)
     attached: list[Any] = []
     if (observed := script["observed"]) is not None:
-        from mise_observer_livekit import attach
-
         for _ in range(script["observers"]):
             attached.append(attach(session, ctx, endpoint=observed["endpoint"], api_key=observed["api_key"]))
     await session.start(agent=Greeter(script["greeting"]), room=ctx.room)

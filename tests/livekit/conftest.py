@@ -1,0 +1,78 @@
+"""What runs for the whole session: everything of ours, the LiveKit server, and the one full call that most tests look at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from pipeline.gateway import keys
+from tests.integration.live import WORKSPACE, running
+from tests.livekit.calls import Call, Stack, Worker, dispatched, working
+from tests.livekit.conversation import BACKCHANNEL, BARGE_IN, FIRST, SECOND, Speech
+from tests.livekit.relay import relaying
+from tests.livekit.room_server import KEY, SECRET, serving
+
+
+@pytest.fixture(scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """Gateway, Kafka, stages, ClickHouse and the LiveKit server, whose webhooks go to the gateway."""
+    folder = tmp_path_factory.mktemp("livekit")
+    (folder / "live").mkdir()
+    async with running(folder / "live") as live:
+        keys.add_livekit(live.settings.keys_file(), KEY, SECRET, workspace=WORKSPACE, name="tests")
+        with relaying(f"{live.http.base_url}/v1/webhooks/livekit".replace("//v1", "/v1")) as relay:
+            async with serving(Path(os.environ["LIVEKIT_SERVER"]), folder, [relay.url]) as server:
+                yield Stack(live, server, relay, folder)
+
+
+@pytest.fixture(scope="session", params=["newest", "lowest"])
+async def worker(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[Worker]:
+    """A worker with the newest livekit-agents, and one with the lowest."""
+    async with working(stack, request.param) as worker:
+        yield worker
+
+
+class Said(NamedTuple):
+    """When the first and the last sample of something were spoken, epoch seconds."""
+
+    started_at: float
+    ended_at: float
+
+
+@dataclass(frozen=True)
+class FullCall:
+    """A greeting, a turn, an answer with a backchannel, a turn, an answer that is interrupted, and a last one."""
+
+    call: Call
+    said: dict[Speech, Said]
+
+
+@pytest.fixture(scope="session")
+async def full_call(stack: Stack, worker: Worker) -> FullCall:
+    """The call, when it is over."""
+    said: dict[Speech, Said] = {}
+    async with dispatched(stack, worker) as call, call.caller() as caller:
+
+        async def say(speech: Speech) -> None:
+            said[speech] = Said(*await caller.says(speech))
+
+        await caller.hears()  # the greeting
+        await caller.hears_nothing()
+        await say(FIRST)
+        await caller.hears(for_s=2.5)
+        await say(BACKCHANNEL)
+        await caller.hears_nothing()
+        await say(SECOND)
+        await caller.hears(for_s=4.5)
+        await say(BARGE_IN)
+        await caller.hears_nothing()
+        await caller.hears()  # the last answer
+        await caller.hears_nothing()
+        await caller.do("leave")
+        await call.until_told("saved")
+    return FullCall(call, said)

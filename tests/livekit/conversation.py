@@ -9,12 +9,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
 Samples = NDArray[np.int16]
 
 RATE = 16_000
 """Of all recordings, Hz."""
+
+VOICE_RATE = 24_000
+"""Of agents' voices: LiveKit's own, which it resamples others to."""
 
 EXAMPLE = Path("deploy/example/audio")
 RECORDINGS = Path("tests/evaluation/recordings")
@@ -35,15 +39,20 @@ class Speech:
     def seconds(self) -> float:
         return len(self.samples) / RATE
 
-    def write(self, folder: Path) -> Path:
+    @property
+    def voice(self) -> Samples:
+        """At VOICE_RATE."""
+        return soxr.resample(self.samples, RATE, VOICE_RATE)
+
+    def write(self, folder: Path, rate: int = RATE) -> Path:
         """As a WAV file in the folder; its path."""
-        path = folder / f"{'+'.join(file.stem for file in self.files)}.wav"
+        path = folder / f"{'+'.join(file.stem for file in self.files)}-{rate}.wav"
         if not path.exists():
             with wave.open(str(path), "wb") as file:
                 file.setnchannels(1)
                 file.setsampwidth(2)
-                file.setframerate(RATE)
-                file.writeframes(self.samples.tobytes())
+                file.setframerate(rate)
+                file.writeframes((self.samples if rate == RATE else self.voice).tobytes())
         return path
 
 
@@ -110,7 +119,7 @@ class Script:
         """Put it into its folder, with the voice; its path."""
         folder = Path(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        voice = {speech.text: str(speech.write(folder)) for speech in AGENTS}
+        voice = {speech.text: str(speech.write(folder, VOICE_RATE)) for speech in AGENTS}
         path = folder / "script.json"
         path.write_bytes(msgspec.json.encode(asdict(self) | {"voice": voice}))
         return path

@@ -15,6 +15,8 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConn
 from livekit.agents.utils import AudioBuffer
 
 RATE = 16_000
+VOICE_RATE = 24_000
+"""Both of `tests.livekit.conversation`, which the agent's interpreter can't import."""
 LOUD_RMS = 250.0
 """Of int16, over a frame: between the noise of the line after gain control and soft speech."""
 QUIET_S = 0.4
@@ -116,7 +118,7 @@ class Voice(tts.TTS[Any]):
     """Plays the recording of a text."""
 
     def __init__(self, recordings: Mapping[str, str]) -> None:
-        super().__init__(capabilities=tts.TTSCapabilities(streaming=True), sample_rate=RATE, num_channels=1)
+        super().__init__(capabilities=tts.TTSCapabilities(streaming=True), sample_rate=VOICE_RATE, num_channels=1)
         self.recordings = recordings
 
     def synthesize(
@@ -135,7 +137,7 @@ class _Speaking(tts.SynthesizeStream):
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         output_emitter.initialize(
-            request_id=uuid.uuid4().hex, sample_rate=RATE, num_channels=1, mime_type="audio/pcm", stream=True
+            request_id=uuid.uuid4().hex, sample_rate=VOICE_RATE, num_channels=1, mime_type="audio/pcm", stream=True
         )
         text = ""
         async for piece in self._input_ch:

@@ -26,6 +26,7 @@ from tests.livekit.conversation import (
     RATE,
     SECOND,
     SHORT,
+    VOICE_RATE,
     Speech,
 )
 from tests.livekit.truth import find, level_db, sent_at, sounds
@@ -70,10 +71,10 @@ def test_interrupted_turn_says_what_was_heard(turns: dict[Speech, Row]) -> None:
 async def test_agents_audio_is_what_its_voice_made(full_call: FullCall, turns: dict[Speech, Row]) -> None:
     for speech in (*WHOLE, LONGER):
         samples, rate = await full_call.call.audio(turns[speech])
-        assert rate == RATE
-        assert np.array_equal(samples, speech.samples[: len(samples)])
-        assert speech == LONGER or len(samples) == len(speech.samples)
-    assert len(samples) < len(LONGER.samples) / 2
+        assert rate == VOICE_RATE
+        assert np.array_equal(samples, speech.voice[: len(samples)])
+        assert speech == LONGER or len(samples) == len(speech.voice)
+    assert len(samples) < len(LONGER.voice) / 2
 
 
 def test_agents_turns_start_when_their_sound_was_sent(full_call: FullCall, turns: dict[Speech, Row]) -> None:

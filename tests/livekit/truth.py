@@ -7,14 +7,19 @@ from typing import NamedTuple
 import numpy as np
 import soxr
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy.signal import butter, fftconvolve, sosfiltfilt
 
 from tests.livekit.conversation import RATE, Samples
 from tests.livekit.recording import Recording
 
+Floats = NDArray[np.float64]
+
 STEP_S = 0.01
 SHARE_OF_LOUDEST = 0.02
 """Sound is what exceeds it in RMS over 10 ms, 34 dB below the loudest: the recordings begin and end with it."""
+
+BAND_HZ = (150, 3400)
+"""Above it Opus keeps the energy, not the wave."""
 
 WINDOW_S = 0.5
 """Correlations are of pieces of this length: over longer ones the receiver's clock and jitter buffer drift."""
@@ -32,8 +37,7 @@ class Found(NamedTuple):
 
 def find(speech: Samples, samples: Samples, rate: int) -> Found:
     """Where the speech (at RATE) is: median offset and correlation over its windows of 0.5 s that hold sound."""
-    wanted = _as_float(speech)
-    searched = soxr.resample(_as_float(samples), rate, RATE) if rate != RATE else _as_float(samples)
+    wanted, searched = _in_band(_as_float(speech)), _in_band(_at_rate(samples, rate))
     step = round(WINDOW_S * RATE)
     loud = float(np.sqrt(np.mean(wanted**2)))
     windows = [
@@ -47,20 +51,21 @@ def find(speech: Samples, samples: Samples, rate: int) -> Found:
     )
 
 
-def _best(window: NDArray[np.float64], searched: NDArray[np.float64], begin: int) -> Found:
-    padded = np.concatenate([searched, np.zeros(len(window))])
+def _best(window: Floats, searched: Floats, begin: int) -> Found:
+    """Where the window is that begins so many samples after what it is a piece of; that may begin before `searched`."""
+    padded = np.concatenate([np.zeros(len(window)), searched, np.zeros(len(window))])
     products = fftconvolve(padded, window[::-1], mode="valid")
     sums = np.concatenate([[0.0], np.cumsum(padded**2)])
     energies = sums[len(window) :] - sums[: -len(window)]
     scores = products / np.sqrt(np.maximum(energies, 1.0) * np.sum(window**2))
     best = int(np.argmax(scores))
-    return Found(best - begin, float(scores[best]))
+    return Found(best - len(window) - begin, float(scores[best]))
 
 
 def level_db(speech: Samples, samples: Samples, rate: int) -> float:
     """How much louder than the speech it is received, dB: over the part that both have."""
     offset = round(find(speech, samples, rate).offset * RATE / rate)
-    searched = soxr.resample(_as_float(samples), rate, RATE) if rate != RATE else _as_float(samples)
+    searched = _at_rate(samples, rate)
     begin, end = max(0, -offset), min(len(speech), len(searched) - offset)
     received, sent = searched[begin + offset : end + offset], _as_float(speech)[begin:end]
     return float(10 * np.log10(np.sum(received**2) / np.sum(sent**2)))
@@ -86,5 +91,14 @@ def sent_at(speech: Samples, recording: Recording) -> float:
     return recording.at(round(find(speech, recording.samples, recording.rate).offset))
 
 
-def _as_float(samples: Samples) -> NDArray[np.float64]:
+def _at_rate(samples: Samples, rate: int) -> Floats:
+    return soxr.resample(_as_float(samples), rate, RATE) if rate != RATE else _as_float(samples)
+
+
+def _in_band(samples: Floats) -> Floats:
+    """Without a shift in time."""
+    return sosfiltfilt(butter(4, BAND_HZ, "bandpass", fs=RATE, output="sos"), samples)
+
+
+def _as_float(samples: Samples) -> Floats:
     return samples.astype(np.float64)

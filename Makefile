@@ -3,15 +3,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LIVEKIT := observers/livekit
+LIVEKIT_VERSION := v1.13.5
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mise-voice
+LIVEKIT_SERVER := $(CACHE)/livekit-server-$(LIVEKIT_VERSION)/server
+IN_ROOMS := LIVEKIT_SERVER=$(LIVEKIT_SERVER) tests/livekit/namespace.sh $(BIN)/python
 PIPECAT := observers/pipecat
 # Today's lowest pipecat-ai that the observer promises to run with (1.14.0) is its newest, so there is one environment;
 # the next release asks for a lowest.lock (uv pip compile --resolution lowest-direct) and .venv-lowest beside it.
 PIPECAT_READY := $(PIPECAT)/.venv-newest/.ready
 
-.PHONY: help run test test-pipecat lint format bench accuracy fuzz chaos lock clean
+.PHONY: help run test test-pipecat test-livekit lint format bench bench-livekit accuracy fuzz chaos lock clean
 
 help:  ## Show the verbs
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: $(READY)  ## Start everything, ingest a real call, print its turns from ClickHouse, serve until Ctrl-C
 	@$(BIN)/mise-voice run
@@ -21,6 +25,11 @@ test: $(READY)  ## Run every test (real Kafka, real ClickHouse engine)
 
 test-pipecat: $(PIPECAT_READY)  ## Test the observer for Pipecat, in an environment of its own
 	@cd $(PIPECAT) && .venv-newest/bin/python -m pytest
+
+ROOMS := $(READY) $(LIVEKIT)/.venv-newest/.ready $(LIVEKIT)/.venv-lowest/.ready $(LIVEKIT_SERVER)
+
+test-livekit: $(ROOMS)  ## Test the LiveKit observer in rooms of a real LiveKit server (Linux; needs Go 1.26, iproute2)
+	@$(IN_ROOMS) -m pytest tests/livekit
 
 lint: $(READY) $(LIVEKIT)/.venv-newest/.ready $(PIPECAT_READY)  ## Format check, ruff, mypy --strict, import rules
 	$(BIN)/ruff format --check .
@@ -36,6 +45,9 @@ format: $(READY)  ## Format the code and fix what ruff can fix
 
 bench: $(READY)  ## Measure every stage; tables on screen, JSON under bench/results/
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench
+
+bench-livekit: $(ROOMS)  ## Measure what the LiveKit observer costs callers and agents (8 minutes)
+	@$(IN_ROOMS) -m bench.livekit
 
 accuracy: $(READY)  ## Hold the features against Praat, openSMILE and annotations; writes docs/accuracy.md
 	@$(BIN)/python -m tests.evaluation.report
@@ -86,3 +98,8 @@ $(PIPECAT)/.venv-%/.ready: $(PIPECAT)/%.lock $(PIPECAT)/pyproject.toml observers
 	@$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
 	@$(@D)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable observers/core --editable $(PIPECAT)
 	@touch $@
+
+$(LIVEKIT_SERVER):
+	@command -v go >/dev/null || { echo "Go 1.26 or newer is needed to build livekit-server $(LIVEKIT_VERSION), and is not on the PATH"; exit 1; }
+	@echo "Building livekit-server $(LIVEKIT_VERSION) (about four minutes the first time)"
+	@GOBIN=$(@D) go install github.com/livekit/livekit-server/cmd/server@$(LIVEKIT_VERSION)

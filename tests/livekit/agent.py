@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import os
 import signal
 import sys
@@ -27,6 +26,7 @@ from livekit import rtc
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext, inference
 
 from mise_observer_livekit import attach
+from mise_observer_livekit.session import SessionWatch
 from tests.livekit.recording import Recorder
 from tests.livekit.scripted import Ears, Mind, Voice
 
@@ -61,8 +61,13 @@ class Witness:
         self._sent = Recorder(SENT_RATE)
         self._listening: list[asyncio.Task[None]] = []
         self.closed = asyncio.Event()
-        session.on("user_state_changed", lambda event: self.write("user_state", at=event.created_at, state=event.new_state))
-        session.on("agent_state_changed", lambda event: self.write("agent_state", at=event.created_at, state=event.new_state))
+        session.on(
+            "user_state_changed", lambda event: self.write("user_state", at=event.created_at, state=event.new_state)
+        )
+        session.on(
+            "agent_state_changed", lambda event: self.write("agent_state", at=event.created_at, state=event.new_state)
+        )
+        session.on("user_input_transcribed", lambda event: self.write("transcribed", text=event.transcript))
         session.on("conversation_item_added", self._item)
         session.on("close", self._close)
         room.on("local_track_published", lambda _, track: self._listen(track))
@@ -96,6 +101,12 @@ class Witness:
         self.write("saved")
 
 
+def broken(*arguments: Any) -> None:
+    """Raise, at a message, the one exception of a handler that LiveKit does not let pass: it ends the reply."""
+    if arguments[-1].item.type == "message":
+        raise TypeError("as asked for")
+
+
 async def converse(ctx: JobContext | Joined, script: dict[str, Any]) -> tuple[Witness, list[Any]]:
     """Start the session in the room; what was attached to it."""
     session: AgentSession[Any] = AgentSession(
@@ -108,9 +119,12 @@ async def converse(ctx: JobContext | Joined, script: dict[str, Any]) -> tuple[Wi
     )
     witness = Witness(Path(script["folder"]), ctx.room, session)
     attached: list[Any] = []
+    if script["raises"] == "observer":
+        SessionWatch._item = broken  # type: ignore[method-assign]
+    if script["raises"] == "handler":
+        session.on("conversation_item_added", broken)
     if (observed := script["observed"]) is not None:
-        for _ in range(script["observers"]):
-            attached.append(attach(session, ctx, endpoint=observed["endpoint"], api_key=observed["api_key"]))
+        attached += [attach(session, ctx, **observed) for _ in range(script["observers"])]
     await session.start(agent=Greeter(script["greeting"]), room=ctx.room)
     witness.write("started")
     return witness, attached
@@ -118,7 +132,7 @@ async def converse(ctx: JobContext | Joined, script: dict[str, Any]) -> tuple[Wi
 
 async def job(ctx: JobContext) -> None:
     """A call of a worker."""
-    script = json.loads(Path(ctx.job.metadata).read_text())
+    script = read(ctx.job.metadata)
     witness, _ = await converse(ctx, script)
 
     async def save() -> None:
@@ -130,7 +144,8 @@ async def job(ctx: JobContext) -> None:
 
 async def work() -> None:
     """Take jobs until SIGTERM."""
-    server = AgentServer(host="127.0.0.1", port=0, num_idle_processes=1, load_threshold=math.inf)
+    # Neither worker nor server is to turn a call away because the machine is busy.
+    server = AgentServer(host="127.0.0.1", port=0, num_idle_processes=1, load_fnc=lambda: 0.0)
     server.rtc_session(job, agent_name=NAME)
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
@@ -155,12 +170,18 @@ async def direct(script: dict[str, Any]) -> None:
     await room.disconnect()
 
 
+def read(path: str) -> dict[str, Any]:
+    """A `tests.livekit.conversation.Script`."""
+    script: dict[str, Any] = json.loads(Path(path).read_text())
+    return script
+
+
 def main(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if arguments[0] == "worker":
         asyncio.run(work())
     else:
-        asyncio.run(direct(json.loads(Path(arguments[1]).read_text())))
+        asyncio.run(direct(read(arguments[1])))
         sys.stdout.flush()
         os._exit(0)  # the native library may panic in the interpreter's own exit
 

@@ -3,10 +3,11 @@
     LIVEKIT_URL=… LIVEKIT_TOKEN=… python -m tests.livekit.caller
 
 {"do": "say", "file": WAV}       says it; answers when sample 0 and the end were spoken: {"started_at", "ended_at"}
-{"do": "hear", "for_s": 2.0}     returns once somebody else has been speaking for so long
-{"do": "hear_nothing"}           returns once nobody else is speaking
-{"do": "publish"}, {"do": "mute"}, {"do": "unmute"}, {"do": "reconnect"}, {"do": "leave"}
-{"do": "heard"}                  when others were heard: {"spans": [[from, to], …]}
+{"do": "start", "file": WAV}     begins to say it; answers at once
+{"do": "hear", "for_s": 2.0}     returns once the agent has been speaking for so long
+{"do": "hear_nothing"}           returns once the agent is silent
+{"do": "publish"}, {"do": "mute"}, {"do": "unmute"}, {"do": "leave"}
+{"do": "heard"}                  when the agent was heard: {"spans": [[from, to], …]}
 
 All instants are epoch seconds.
 """
@@ -64,13 +65,17 @@ class Mouth:
             self._pushed += FRAME
             self._zeros.append(time.time() + self.source.queued_duration - self._pushed / RATE)
 
-    async def say(self, file: str) -> dict[str, float]:
+    def start(self, file: str) -> tuple[int, float]:
+        """Begin to say it: from which sample on, and how long it is, in seconds."""
         with wave.open(file, "rb") as held:
             samples = np.frombuffer(held.readframes(held.getnframes()), np.int16)
             rate = held.getframerate()
-        begin = self._pushed
-        self._left, length_s = _upsampled(samples, rate), len(samples) / rate
+        self._left = _upsampled(samples, rate)
         self._said.clear()
+        return self._pushed, len(samples) / rate
+
+    async def say(self, file: str) -> dict[str, float]:
+        begin, length_s = self.start(file)
         await self._said.wait()
         started_at = statistics.median(self._zeros) + begin / RATE
         return {"started_at": started_at, "ended_at": started_at + length_s}
@@ -83,7 +88,7 @@ def _upsampled(samples: NDArray[np.int16], rate: int) -> NDArray[np.int16]:
 
 
 class Hearing:
-    """Listens to everybody else."""
+    """Listens to the agent."""
 
     def __init__(self) -> None:
         self.spans: list[list[float]] = []
@@ -132,8 +137,9 @@ class Caller:
         self._room.on("track_subscribed", self._on_track)
         self._room.on("local_track_subscribed", lambda _: self._subscribed.set())
 
-    def _on_track(self, track: rtc.Track, *_: object) -> None:
-        if track.kind == rtc.TrackKind.KIND_AUDIO:
+    def _on_track(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
+        of_agent = participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        if of_agent and track.kind == rtc.TrackKind.KIND_AUDIO:
             self._spawn(self._hearing.listen(track))
 
     def _spawn(self, work: Any) -> None:
@@ -154,6 +160,8 @@ class Caller:
                 await self.publish()
             case "say":
                 return await self._mouth.say(command["file"])
+            case "start":
+                self._mouth.start(command["file"])
             case "hear":
                 await self._hearing.speech(command["for_s"])
             case "hear_nothing":

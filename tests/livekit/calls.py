@@ -120,6 +120,14 @@ class Call:
         assert found, f"the agent has told no {kind} {values}; {self.folder} has its log"
         return found[0]
 
+    async def until_logged(self, words: str) -> None:
+        """Return when the agent's log holds these words."""
+
+        async def logged() -> bool:
+            return words in (self.folder / "agent.log").read_text()
+
+        assert await until(logged, within_s=ENDS_WITHIN_S), f"{words} is not in the log in {self.folder}"
+
     # --- afterwards
 
     @property
@@ -177,4 +185,4 @@ def _prepared(stack: Stack, environment: str, script: dict[str, Any]) -> tuple[C
 
 def seconds(instant: Any) -> float:
     """Epoch seconds of an instant of a row, which is in UTC and has no zone."""
-    return (np.datetime64(instant, "us") - np.datetime64(0, "us")) / np.timedelta64(1, "s")  # type: ignore[no-any-return]
+    return float((np.datetime64(instant, "us") - np.datetime64(0, "us")) / np.timedelta64(1, "s"))

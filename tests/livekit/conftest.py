@@ -1,4 +1,4 @@
-"""What runs for the whole session: everything of ours, the LiveKit server, and the one full call that most tests look at."""
+"""What runs for the whole session: all of ours, the LiveKit server, and the one full call that most tests look at."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     (folder / "live").mkdir()
     async with running(folder / "live") as live:
         keys.add_livekit(live.settings.keys_file(), KEY, SECRET, workspace=WORKSPACE, name="tests")
-        with relaying(f"{live.http.base_url}/v1/webhooks/livekit".replace("//v1", "/v1")) as relay:
-            async with serving(Path(os.environ["LIVEKIT_SERVER"]), folder, [relay.url]) as server:
+        with relaying(str(live.http.base_url)) as relay:
+            webhooks = [f"{relay.url}/v1/webhooks/livekit"]
+            async with serving(Path(os.environ["LIVEKIT_SERVER"]), folder, webhooks) as server:
                 yield Stack(live, server, relay, folder)
 
 

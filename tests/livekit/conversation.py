@@ -5,6 +5,7 @@ from __future__ import annotations
 import wave
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -42,7 +43,8 @@ class Speech:
     @property
     def voice(self) -> Samples:
         """At VOICE_RATE."""
-        return soxr.resample(self.samples, RATE, VOICE_RATE)
+        voice: Samples = soxr.resample(self.samples, RATE, VOICE_RATE)
+        return voice
 
     def write(self, folder: Path, rate: int = RATE) -> Path:
         """As a WAV file in the folder; its path."""
@@ -82,10 +84,15 @@ BARGE_IN = _speech(
     "Unless to be rather cold hearted and rather selfish is to be ill disposed.", EXAMPLE / "07-caller.flac"
 )
 BACKCHANNEL = _speech("Mm-hmm.", EXAMPLE / "03-agent.flac")
-"""What is heard is "one": there is no recording of a listener's sign here, and it is the transcript that says what it is."""
-MORE = _speech(
-    "Had he married a more amiable woman, he might have been made still more", EXAMPLE / "09-caller.flac"
+"""The sound is "one": there is no recording of a listener's sign here, and it is the transcript that makes it one."""
+STORY = _speech(
+    "And Mister John Dashwood had then leisure to consider "
+    "how much there might be prudently in his power to do for them.",
+    EXAMPLE / "02-caller.flac",
 )
+"""6.5 s: to be cut off."""
+OTHER = _speech("Had he married a more amiable woman, he might have been made still more", EXAMPLE / "09-caller.flac")
+"""What a second caller says."""
 
 AGENTS = (GREETING, LONG, LONGER, SHORT)
 
@@ -104,12 +111,14 @@ class Script:
 
     folder : where it writes what it saw (`events.jsonl`, `sent.npz`). greeting : its first words, if it has any.
     replies : its answers, in order. hears : what its speech recognition makes of the caller, in order.
-    observers : how often the observer is attached. broken : a handler that raises is put in front of the observer's.
+    observers : how often the observer is attached.
+    raises : TypeError, at each message: in the `observer`'s own code, or in a `handler` of the agent's.
     """
 
     folder: str
     observed: Observed | None = None
     observers: int = 1
+    raises: Literal["observer", "handler"] | None = None
     greeting: str | None = GREETING.text
     replies: tuple[str, ...] = (LONG.text, LONGER.text, SHORT.text)
     hears: tuple[str, ...] = (FIRST.text, BACKCHANNEL.text, SECOND.text, BARGE_IN.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -22,9 +23,7 @@ ANSWERS_WITHIN_S = 40.0
 """Longer than anything a caller waits for; then the call has gone wrong."""
 
 
-async def spawn(
-    command: list[str], log_file: Path, environ: Mapping[str, str], *, talks: bool = False
-) -> Process:
+async def spawn(command: list[str], log_file: Path, environ: Mapping[str, str], *, talks: bool = False) -> Process:
     """Start it in a session of its own, so that all it starts can be ended with it. talks : over its pipes."""
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as output:
@@ -48,10 +47,8 @@ async def stop(process: Process, *, within_s: float = STOPS_WITHIN_S) -> int:
     except TimeoutError:
         return -signal.SIGKILL
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):  # nothing of it is left
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # nothing of it is left
         await process.wait()
 
 
@@ -80,21 +77,23 @@ class Caller:
         said = await self.do("say", file=str(speech.write(self._folder)))
         return said["started_at"], said["ended_at"]
 
+    async def starts(self, speech: Speech) -> None:
+        """Have it begin to say this."""
+        await self.do("start", file=str(speech.write(self._folder)))
+
     async def hears(self, for_s: float = 0.3) -> None:
-        """Return when somebody else has been speaking for so long."""
+        """Return when the agent has been speaking for so long."""
         await self.do("hear", for_s=for_s)
 
     async def hears_nothing(self) -> None:
-        """Return when nobody else is speaking."""
+        """Return when the agent is silent."""
         await self.do("hear_nothing")
 
 
 @asynccontextmanager
 async def calling(python: Path, folder: Path, environ: Mapping[str, str], name: str) -> AsyncIterator[Caller]:
     """A caller who has joined."""
-    process = await spawn(
-        [str(python), "-m", "tests.livekit.caller"], folder / f"{name}.log", environ, talks=True
-    )
+    process = await spawn([str(python), "-m", "tests.livekit.caller"], folder / f"{name}.log", environ, talks=True)
     try:
         caller = Caller(process, folder)
         assert await caller.answer() == {"joined": True}

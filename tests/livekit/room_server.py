@@ -89,7 +89,6 @@ async def serving(binary: Path, folder: Path, webhooks: Sequence[str]) -> AsyncI
         "room": {"auto_create": True, "empty_timeout": 5, "departure_timeout": 2},
         "logging": {"level": "info", "json": True},
     }
-    folder.mkdir(parents=True, exist_ok=True)
     config_file = folder / "livekit.yaml"
     config_file.write_text(json.dumps(config))  # JSON is YAML
     process = await spawn([str(binary), "--config", str(config_file)], folder / "livekit-server.log", {})

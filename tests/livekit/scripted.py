@@ -28,7 +28,9 @@ class Ears(stt.STT[Any]):
     """Recognises what the script says, in order: word by word while it hears speech, all of it once it is quiet."""
 
     def __init__(self, hears: Sequence[str]) -> None:
-        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True, offline_recognize=False))
+        super().__init__(
+            capabilities=stt.STTCapabilities(streaming=True, interim_results=True, offline_recognize=False)
+        )
         self.left = list(hears)
 
     async def _recognize_impl(

@@ -29,7 +29,7 @@ QUIET_S = 0.8
 
 
 class Found(NamedTuple):
-    """Where sample 0 of what was looked for lies, in samples of what was searched, and how alike they are there (to 1)."""
+    """Where sample 0 of what was looked for lies, in samples of what was searched; how alike they are there, to 1."""
 
     offset: float
     correlation: float
@@ -47,7 +47,8 @@ def find(speech: Samples, samples: Samples, rate: int) -> Found:
     ]
     found = [_best(window, searched, begin) for begin, window in windows]
     return Found(
-        float(np.median([one.offset for one in found])) * rate / RATE, float(np.median([one.correlation for one in found]))
+        float(np.median([one.offset for one in found])) * rate / RATE,
+        float(np.median([one.correlation for one in found])),
     )
 
 
@@ -92,12 +93,14 @@ def sent_at(speech: Samples, recording: Recording) -> float:
 
 
 def _at_rate(samples: Samples, rate: int) -> Floats:
-    return soxr.resample(_as_float(samples), rate, RATE) if rate != RATE else _as_float(samples)
+    resampled: Floats = soxr.resample(_as_float(samples), rate, RATE)
+    return resampled
 
 
 def _in_band(samples: Floats) -> Floats:
     """Without a shift in time."""
-    return sosfiltfilt(butter(4, BAND_HZ, "bandpass", fs=RATE, output="sos"), samples)
+    filtered: Floats = sosfiltfilt(butter(4, BAND_HZ, "bandpass", fs=RATE, output="sos"), samples)
+    return filtered
 
 
 def _as_float(samples: Samples) -> Floats:

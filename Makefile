@@ -37,6 +37,7 @@ lint: $(READY) $(LIVEKIT)/.venv-newest/.ready $(PIPECAT_READY)  ## Format check,
 	$(BIN)/mypy
 	MYPYPATH=$(LIVEKIT)/tests $(BIN)/mypy --python-executable $(LIVEKIT)/.venv-newest/bin/python $(LIVEKIT)/src $(LIVEKIT)/tests
 	MYPYPATH=tests/unit/observers $(BIN)/mypy --python-executable $(PIPECAT)/.venv-newest/bin/python $(PIPECAT)/src $(PIPECAT)/tests
+	$(BIN)/mypy --explicit-package-bases --python-executable $(LIVEKIT)/.venv-newest/bin/python tests/livekit/agent.py tests/livekit/caller.py tests/livekit/scripted.py bench/crowd.py
 	$(BIN)/lint-imports
 
 format: $(READY)  ## Format the code and fix what ruff can fix

@@ -19,7 +19,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import numpy as np
 from livekit import rtc
@@ -61,6 +61,7 @@ class Witness:
         self._sent = Recorder(SENT_RATE)
         self._listening: list[asyncio.Task[None]] = []
         self.closed = asyncio.Event()
+        self.answers = 0
         session.on(
             "user_state_changed", lambda event: self.write("user_state", at=event.created_at, state=event.new_state)
         )
@@ -78,6 +79,7 @@ class Witness:
     def _item(self, event: Any) -> None:
         if event.item.type == "message":
             item = event.item
+            self.answers += item.role == "assistant"
             self.write(
                 "item", role=item.role, text=item.text_content, interrupted=item.interrupted, metrics=dict(item.metrics)
             )
@@ -120,11 +122,11 @@ async def converse(ctx: JobContext | Joined, script: dict[str, Any]) -> tuple[Wi
     witness = Witness(Path(script["folder"]), ctx.room, session)
     attached: list[Any] = []
     if script["raises"] == "observer":
-        SessionWatch._item = broken  # type: ignore[method-assign]
+        SessionWatch._item = broken  # type: ignore[assignment, method-assign]
     if script["raises"] == "handler":
         session.on("conversation_item_added", broken)
     if (observed := script["observed"]) is not None:
-        attached += [attach(session, ctx, **observed) for _ in range(script["observers"])]
+        attached += [attach(session, cast(JobContext, ctx), **observed) for _ in range(script["observers"])]
     await session.start(agent=Greeter(script["greeting"]), room=ctx.room)
     witness.write("started")
     return witness, attached

@@ -145,8 +145,8 @@ class Caller:
     def _spawn(self, work: Any) -> None:
         self._tasks.add(asyncio.create_task(work))
 
-    async def join(self) -> None:
-        await self._room.connect(os.environ["LIVEKIT_URL"], os.environ["LIVEKIT_TOKEN"])
+    async def join(self, url: str, token: str) -> None:
+        await self._room.connect(url, token)
 
     async def publish(self) -> None:
         self._spawn(self._mouth.run())
@@ -181,7 +181,7 @@ class Caller:
 
 async def main() -> None:
     caller = Caller()
-    await caller.join()
+    await caller.join(os.environ["LIVEKIT_URL"], os.environ["LIVEKIT_TOKEN"])
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

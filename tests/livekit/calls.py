@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,14 +14,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pipeline.gateway import keys
 from pipeline.storage.blobs import Blobs
-from tests.integration.live import Live, Row
+from tests.integration.live import WORKSPACE, Live, Row, running
 from tests.integration.waiting import until
 from tests.livekit.conversation import Observed, Samples, Script
 from tests.livekit.processes import Caller, calling, spawn, stop
 from tests.livekit.recording import Recording
-from tests.livekit.relay import Relay
-from tests.livekit.room_server import RoomServer
+from tests.livekit.relay import Relay, relaying
+from tests.livekit.room_server import KEY, SECRET, RoomServer, serving
 
 OBSERVER = Path("observers/livekit")
 REGISTERED_WITHIN_S = 60.0
@@ -50,6 +52,19 @@ class Stack:
     def observed(self) -> Observed:
         key = str(self.live.http.headers["Authorization"]).removeprefix("Bearer ")
         return Observed(str(self.live.http.base_url), key)
+
+
+@asynccontextmanager
+async def stacked(folder: Path) -> AsyncIterator[Stack]:
+    """Gateway, Kafka, stages, ClickHouse and the LiveKit server, whose webhooks go to the gateway."""
+    data = folder / "live"
+    data.mkdir()
+    async with running(data) as live:
+        keys.add_livekit(live.settings.keys_file(), KEY, SECRET, workspace=WORKSPACE, name="tests")
+        with relaying(str(live.http.base_url)) as relay:
+            webhooks = [f"{relay.url}/v1/webhooks/livekit"]
+            async with serving(Path(os.environ["LIVEKIT_SERVER"]), folder, webhooks) as server:
+                yield Stack(live, server, relay, folder)
 
 
 @dataclass(frozen=True)

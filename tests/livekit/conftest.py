@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from pipeline.gateway import keys
-from tests.integration.live import WORKSPACE, running
-from tests.livekit.calls import Call, Stack, Worker, dispatched, working
+from tests.livekit.calls import Call, Stack, Worker, dispatched, stacked, working
 from tests.livekit.conversation import BACKCHANNEL, BARGE_IN, FIRST, SECOND, Speech
-from tests.livekit.relay import relaying
-from tests.livekit.room_server import KEY, SECRET, serving
 
 
 @pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Gateway, Kafka, stages, ClickHouse and the LiveKit server, whose webhooks go to the gateway."""
-    folder = tmp_path_factory.mktemp("livekit")
-    (folder / "live").mkdir()
-    async with running(folder / "live") as live:
-        keys.add_livekit(live.settings.keys_file(), KEY, SECRET, workspace=WORKSPACE, name="tests")
-        with relaying(str(live.http.base_url)) as relay:
-            webhooks = [f"{relay.url}/v1/webhooks/livekit"]
-            async with serving(Path(os.environ["LIVEKIT_SERVER"]), folder, webhooks) as server:
-                yield Stack(live, server, relay, folder)
+    async with stacked(tmp_path_factory.mktemp("livekit")) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session", params=["newest", "lowest"])

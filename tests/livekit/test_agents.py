@@ -34,7 +34,7 @@ async def test_error_in_the_observer_costs_no_answer(stack: Stack) -> None:
     async with direct(stack, greeting=None, replies=(SHORT.text,), raises="observer") as call, call.caller() as caller:
         await answered(caller)
         await caller.do("leave")
-    assert "livekit_failed" in log_of(call)
+    assert "_failed" in log_of(call)
 
 
 async def test_same_error_in_a_handler_of_the_agent_does(stack: Stack) -> None:

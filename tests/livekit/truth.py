@@ -74,6 +74,17 @@ def level_db(speech: Samples, samples: Samples, rate: int) -> float:
 
 def sounds(recording: Recording) -> list[tuple[float, float]]:
     """When there was sound on the track, epoch seconds; pauses shorter than QUIET_S are part of it."""
+    return [(recording.at(begin), recording.at(end)) for begin, end in _sounds(recording)]
+
+
+def each_sent_at(speech: Samples, recording: Recording) -> list[float]:
+    """When its sample 0 was sent, each time, epoch seconds; of a track on which nothing else is said."""
+    pieces = [(begin, recording.samples[begin:end]) for begin, end in _sounds(recording)]
+    return [recording.at(begin + round(find(speech, samples, recording.rate).offset)) for begin, samples in pieces]
+
+
+def _sounds(recording: Recording) -> list[tuple[int, int]]:
+    """In samples."""
     step = round(STEP_S * recording.rate)
     steps = len(recording.samples) // step
     frames = _as_float(recording.samples[: steps * step]).reshape(steps, step)
@@ -81,10 +92,7 @@ def sounds(recording: Recording) -> list[tuple[float, float]]:
     loud = np.flatnonzero(rms > SHARE_OF_LOUDEST * rms.max())
     breaks = np.flatnonzero(np.diff(loud) * STEP_S > QUIET_S)
     firsts, lasts = loud[np.r_[0, breaks + 1]], loud[np.r_[breaks, len(loud) - 1]]
-    return [
-        (recording.at(int(first) * step), recording.at(int(last + 1) * step))
-        for first, last in zip(firsts, lasts, strict=True)
-    ]
+    return [(int(first) * step, int(last + 1) * step) for first, last in zip(firsts, lasts, strict=True)]
 
 
 def sent_at(speech: Samples, recording: Recording) -> float:

@@ -1,0 +1,152 @@
+"""What the observer for LiveKit costs callers and agents: `make bench-livekit`, in the network namespace of its tests.
+
+Response: from the true end of the caller's speech to the first sample of the agent's answer on the track that is sent,
+in real rooms; agents without an observer, and with one whose gateway is well, away, or takes 5 s for each answer, in
+turns. Load: 20 sessions in one process, each in a room of its own, without and with an observer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections import defaultdict
+from contextlib import nullcontext
+from pathlib import Path
+from statistics import median
+
+from bench.measurements import Measurement, report
+from deploy.embedded.ports import free_port
+from tests.livekit.calls import Stack, direct, python_of, stacked
+from tests.livekit.conversation import FIRST, RATE, SHORT, Observed, Script
+from tests.livekit.processes import spawn, stop
+from tests.livekit.relay import relaying
+from tests.livekit.truth import each_sent_at
+
+ROUNDS = 3
+TURNS = 4
+"""Of a call; 12 of each kind."""
+
+GATEWAYS = ("none", "well", "away", "slow")
+SESSIONS = 20
+TALK_S = 35.0
+
+
+async def responses_ms(stack: Stack, gateway: str) -> list[float]:
+    """Of the turns of one call."""
+    with relaying(stack.observed.endpoint) if gateway == "slow" else nullcontext() as relay:
+        observed: Observed | None = stack.observed
+        if gateway == "none":
+            observed = None
+        elif gateway == "away":
+            observed = Observed(f"http://127.0.0.1:{free_port()}", "key")
+        elif relay is not None:
+            relay.fault = "slow"
+            observed = Observed(relay.url, stack.observed.api_key)
+        ends: list[float] = []
+        hears = (FIRST.text,) * TURNS
+        async with (
+            direct(stack, observed=observed, greeting=None, replies=(SHORT.text,), hears=hears) as call,
+            call.caller() as caller,
+        ):
+            for _ in range(TURNS):
+                ends.append((await caller.says(FIRST))[1])
+                await caller.hears()
+                await caller.hears_nothing()
+            await caller.do("leave")
+        begins = each_sent_at(SHORT.samples[: 2 * RATE], call.sent)
+    return [1000 * (begin - end) for begin, end in zip(begins, ends, strict=True)]
+
+
+async def measure_responses(stack: Stack) -> list[Measurement]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for _ in range(ROUNDS):
+        for gateway in GATEWAYS:
+            found[gateway] += await responses_ms(stack, gateway)
+    alone = found["none"]
+    names = {"none": "no observer", **{name: f"observer, gateway {name}" for name in GATEWAYS[1:]}}
+    return [
+        Measurement(
+            name=f"response, {names[gateway]}",
+            value=median(taken),
+            unit="ms",
+            how=f"median of {len(taken)} turns; longest {max(taken):.0f} ms"
+            + (
+                ""
+                if gateway == "none"
+                else f"; {median(taken) - median(alone):+.1f} and {max(taken) - max(alone):+.1f} ms"
+            ),
+            limit=None if gateway == "none" else "+20 and +50",
+        )
+        for gateway, taken in found.items()
+    ]
+
+
+async def crowd(stack: Stack, folder: Path, *, observed: bool) -> dict[str, float]:
+    """What one process with all sessions took."""
+    rooms = []
+    for number in range(SESSIONS):
+        room = f"crowd-{number}-{observed}"
+        script = Script(
+            folder=str(folder / room),
+            observed=stack.observed if observed else None,
+            greeting=None,
+            replies=(SHORT.text,),
+            hears=(FIRST.text,) * 20,
+        )
+        tokens = {
+            who: stack.server.joining(room, f"{room}-{who}", kind=kind)["LIVEKIT_TOKEN"]
+            for who, kind in (("agent", "agent"), ("caller", "standard"))
+        }
+        rooms.append({**tokens, "script": str(script.write())})
+    plan = folder / f"plan-{observed}.json"
+    said = str(FIRST.write(folder))
+    plan.write_text(json.dumps({"url": stack.server.url, "rooms": rooms, "file": said, "seconds": TALK_S}))
+    python = str(python_of("newest"))
+    agents = await spawn([python, "-m", "bench.crowd", "agents", str(plan)], folder / "agents.log", {}, talks=True)
+    callers = None
+    try:
+        assert agents.stdout is not None
+        assert json.loads(await agents.stdout.readline()) == {"ready": True}
+        callers = await spawn([python, "-m", "bench.crowd", "callers", str(plan)], folder / "callers.log", {})
+        found: dict[str, float] = json.loads(await agents.stdout.readline())
+        return found
+    finally:
+        for process in (agents, callers):
+            if process is not None:
+                await stop(process, within_s=1.0)
+
+
+async def measure_crowd(stack: Stack, folder: Path) -> list[Measurement]:
+    without = await crowd(stack, folder, observed=False)
+    with_one = await crowd(stack, folder, observed=True)
+    how = f"of {SESSIONS} in one process, {TALK_S:.0f} s of talk; {{:.0f}} answers, {{:.0f}} turns and events sent"
+    return [
+        measurement
+        for name, found in (("no observer", without), ("observer", with_one))
+        for measurement in (
+            Measurement(
+                name=f"CPU of a call, {name}",
+                value=1000 * found["cpu_s"] / found["wall_s"] / SESSIONS,
+                unit="ms/s",
+                how=how.format(found["answers"], found["sent"]),
+            ),
+            Measurement(
+                name=f"memory of a call, {name}",
+                value=found["peak_mib"] / SESSIONS,
+                unit="MiB",
+                how=f"greatest RSS of the process, {found['peak_mib']:.0f} MiB, by its calls",
+            ),
+        )
+    ]
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        async with stacked(folder) as stack:
+            report([*await measure_responses(stack), *await measure_crowd(stack, folder)])
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -57,7 +57,8 @@ async def callers(plan: dict[str, Any]) -> None:
         await room.connect(plan["url"], token, rtc.RoomOptions(auto_subscribe=False))
         track = rtc.LocalAudioTrack.create_audio_track("microphone", mouth.source)
         speaking = asyncio.create_task(mouth.run())
-        await room.local_participant.publish_track(track)
+        microphone = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        await room.local_participant.publish_track(track, microphone)
         begun = time.monotonic()
         await asyncio.sleep(PERIOD_S * number / len(plan["rooms"]))
         while time.monotonic() < begun + plan["seconds"]:

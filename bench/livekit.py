@@ -23,9 +23,9 @@ from tests.livekit.processes import spawn, stop
 from tests.livekit.relay import relaying
 from tests.livekit.truth import each_sent_at
 
-ROUNDS = 3
-TURNS = 4
-"""Of a call; 12 of each kind."""
+ROUNDS = 2
+TURNS = 5
+"""Of a call; 10 of each kind."""
 
 GATEWAYS = ("none", "well", "away", "slow")
 SESSIONS = 20

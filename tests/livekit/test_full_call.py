@@ -105,6 +105,7 @@ async def test_callers_turns_hold_what_was_said_as_loud_as_it_was_said(
         samples, rate = await full_call.call.audio(turns[speech])
         found = find(speech.samples, samples, rate)
         assert found.correlation > 0.9
+        assert all(find(other.samples, samples, rate).correlation < 0.8 for other in OF_THE_CALLER if other != speech)
         assert abs(level_db(speech.samples, samples, rate)) < 1.0
 
 

@@ -22,7 +22,7 @@ BAND_HZ = (150, 3400)
 """Above it Opus keeps the energy, not the wave."""
 
 WINDOW_S = 0.5
-"""Correlations are of pieces of this length: over longer ones the receiver's clock and jitter buffer drift."""
+"""Correlations are of pieces of this length, or of thirds of what is shorter: the jitter buffer stretches what it plays."""
 
 QUIET_S = 0.8
 """Longer than the pauses in what is said."""
@@ -36,9 +36,9 @@ class Found(NamedTuple):
 
 
 def find(speech: Samples, samples: Samples, rate: int) -> Found:
-    """Where the speech (at RATE) is: median offset and correlation over its windows of 0.5 s that hold sound."""
+    """Where the speech (at RATE) is: median offset and correlation over its pieces that hold sound."""
     wanted, searched = _in_band(_as_float(speech)), _in_band(_at_rate(samples, rate))
-    step = round(WINDOW_S * RATE)
+    step = round(WINDOW_S * RATE) if len(wanted) >= WINDOW_S * RATE else len(wanted) // 3
     loud = float(np.sqrt(np.mean(wanted**2)))
     windows = [
         (begin, wanted[begin : begin + step])

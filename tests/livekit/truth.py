@@ -22,7 +22,7 @@ BAND_HZ = (150, 3400)
 """Above it Opus keeps the energy, not the wave."""
 
 WINDOW_S = 0.5
-"""Correlations are of pieces of this length, or of thirds of what is shorter: the jitter buffer stretches what it plays."""
+"""Correlations are of pieces of this length, or of thirds of what is shorter: the jitter buffer stretches sound."""
 
 QUIET_S = 0.8
 """Longer than the pauses in what is said."""

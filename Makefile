@@ -6,6 +6,7 @@ LIVEKIT := observers/livekit
 LIVEKIT_VERSION := v1.13.5
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mise-voice
 LIVEKIT_SERVER := $(CACHE)/livekit-server-$(LIVEKIT_VERSION)/server
+WITH_LIVEKIT := tests/livekit/agent.py tests/livekit/caller.py tests/livekit/scripted.py bench/crowd.py
 IN_ROOMS := LIVEKIT_SERVER=$(LIVEKIT_SERVER) tests/livekit/namespace.sh $(BIN)/python
 PIPECAT := observers/pipecat
 # Today's lowest pipecat-ai that the observer promises to run with (1.14.0) is its newest, so there is one environment;
@@ -37,7 +38,7 @@ lint: $(READY) $(LIVEKIT)/.venv-newest/.ready $(PIPECAT_READY)  ## Format check,
 	$(BIN)/mypy
 	MYPYPATH=$(LIVEKIT)/tests $(BIN)/mypy --python-executable $(LIVEKIT)/.venv-newest/bin/python $(LIVEKIT)/src $(LIVEKIT)/tests
 	MYPYPATH=tests/unit/observers $(BIN)/mypy --python-executable $(PIPECAT)/.venv-newest/bin/python $(PIPECAT)/src $(PIPECAT)/tests
-	$(BIN)/mypy --explicit-package-bases --python-executable $(LIVEKIT)/.venv-newest/bin/python tests/livekit/agent.py tests/livekit/caller.py tests/livekit/scripted.py bench/crowd.py
+	$(BIN)/mypy --explicit-package-bases --python-executable $(LIVEKIT)/.venv-newest/bin/python $(WITH_LIVEKIT)
 	$(BIN)/lint-imports
 
 format: $(READY)  ## Format the code and fix what ruff can fix

@@ -1,8 +1,9 @@
 """What the observer for LiveKit costs callers and agents: `make bench-livekit`, in the network namespace of its tests.
 
-Response: from the true end of the caller's speech to the first sample of the agent's answer on the track that is sent,
-in real rooms; agents without an observer, and with one whose gateway is well, away, or takes 5 s for each answer, in
-turns. Load: 20 sessions in one process, each in a room of its own, without and with an observer.
+Response: from the true end of the caller's speech, and from when the agent took him for silent, to the first sample of
+its answer on the track that is sent, in real rooms; agents without an observer, and with one whose gateway is well,
+away, or takes 5 s for each answer, in turns. Load: many sessions in one process, each in a room of its own, without and
+with an observer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import defaultdict
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from bench.measurements import Measurement, report
 from deploy.embedded.ports import free_port
@@ -28,11 +30,19 @@ TURNS = 5
 """Of a call; 10 of each kind."""
 
 GATEWAYS = ("none", "well", "away", "slow")
-SESSIONS = 20
+SESSIONS = 10
+"""Twenty fill a core without any observer, and fall behind."""
 TALK_S = 35.0
 
 
-async def responses_ms(stack: Stack, gateway: str) -> list[float]:
+class Response(NamedTuple):
+    """Until the first sample of the answer: from the true end of the caller's speech; from what the agent took for it."""
+
+    from_end_ms: float
+    from_silence_ms: float
+
+
+async def responses(stack: Stack, gateway: str) -> list[Response]:
     """Of the turns of one call."""
     with relaying(stack.observed.endpoint) if gateway == "slow" else nullcontext() as relay:
         observed: Observed | None = stack.observed
@@ -54,28 +64,39 @@ async def responses_ms(stack: Stack, gateway: str) -> list[float]:
                 await caller.hears()
                 await caller.hears_nothing()
             await caller.do("leave")
-        begins = each_sent_at(SHORT.samples[: 2 * RATE], call.sent)
-    return [1000 * (begin - end) for begin, end in zip(begins, ends, strict=True)]
+        answers = each_sent_at(SHORT.samples[: 2 * RATE], call.sent)
+        silences = [float(event["at"]) for event in call.told("user_state", state="listening")]
+    return [
+        Response(1000 * (answer - end), 1000 * (answer - silence))
+        for answer, end, silence in zip(answers, ends, silences, strict=True)
+    ]
 
 
 async def measure_responses(stack: Stack) -> list[Measurement]:
-    found: dict[str, list[float]] = defaultdict(list)
+    found: dict[str, list[Response]] = defaultdict(list)
     for _ in range(ROUNDS):
         for gateway in GATEWAYS:
-            found[gateway] += await responses_ms(stack, gateway)
+            found[gateway] += await responses(stack, gateway)
+    return [
+        *_compared("response", {gateway: [one.from_end_ms for one in taken] for gateway, taken in found.items()}),
+        *_compared(
+            "response from silence",
+            {gateway: [one.from_silence_ms for one in taken] for gateway, taken in found.items()},
+        ),
+    ]
+
+
+def _compared(name: str, found: dict[str, list[float]]) -> list[Measurement]:
+    """Each beside those of the agent that nobody observes."""
     alone = found["none"]
-    names = {"none": "no observer", **{name: f"observer, gateway {name}" for name in GATEWAYS[1:]}}
+    names = {"none": "no observer", **{gateway: f"observer, gateway {gateway}" for gateway in GATEWAYS[1:]}}
     return [
         Measurement(
-            name=f"response, {names[gateway]}",
+            name=f"{name}, {names[gateway]}",
             value=median(taken),
             unit="ms",
-            how=f"median of {len(taken)} turns; longest {max(taken):.0f} ms"
-            + (
-                ""
-                if gateway == "none"
-                else f"; {median(taken) - median(alone):+.1f} and {max(taken) - max(alone):+.1f} ms"
-            ),
+            how=f"median of {len(taken)} turns; longest {max(taken):.0f} ms; "
+            f"{median(taken) - median(alone):+.1f} and {max(taken) - max(alone):+.1f} ms",
             limit=None if gateway == "none" else "+20 and +50",
         )
         for gateway, taken in found.items()

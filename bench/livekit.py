@@ -36,7 +36,7 @@ TALK_S = 35.0
 
 
 class Response(NamedTuple):
-    """Until the first sample of the answer: from the true end of the caller's speech; from what the agent took for it."""
+    """Until the answer's first sample: from the true end of the caller's speech; from what the agent took for it."""
 
     from_end_ms: float
     from_silence_ms: float

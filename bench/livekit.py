@@ -60,7 +60,7 @@ async def responses(stack: Stack, gateway: str) -> list[Response]:
             call.caller() as caller,
         ):
             for _ in range(TURNS):
-                ends.append((await caller.says(FIRST))[1])
+                ends.append((await caller.says(FIRST)).ended_at)
                 await caller.hears()
                 await caller.hears_nothing()
             await caller.do("leave")

@@ -2,7 +2,8 @@
 
     LIVEKIT_URL=… LIVEKIT_TOKEN=… python -m tests.livekit.caller
 
-{"do": "say", "file": WAV}       says it; answers when sample 0 and the end were spoken: {"started_at", "ended_at"}
+{"do": "say", "file": WAV}       says it; answers when sample 0 and the end were spoken, and for how long the voice
+                                 broke off lately, for want of a processor: {"started_at", "ended_at", "broken_s"}
 {"do": "start", "file": WAV}     begins to say it; answers at once
 {"do": "hear", "for_s": 2.0}     returns once the agent has been speaking for so long
 {"do": "hear_nothing"}           returns once the agent is silent
@@ -78,7 +79,8 @@ class Mouth:
         begin, length_s = self.start(file)
         await self._said.wait()
         started_at = statistics.median(self._zeros) + begin / RATE
-        return {"started_at": started_at, "ended_at": started_at + length_s}
+        broken_s = max(self._zeros) - min(self._zeros)
+        return {"started_at": started_at, "ended_at": started_at + length_s, "broken_s": broken_s}
 
 
 def _upsampled(samples: NDArray[np.int16], rate: int) -> NDArray[np.int16]:

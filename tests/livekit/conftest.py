@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import pytest
 
 from tests.livekit.calls import Call, Stack, Worker, dispatched, stacked, working
 from tests.livekit.conversation import BACKCHANNEL, BARGE_IN, FIRST, SECOND, Speech
+from tests.livekit.processes import Said
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +25,9 @@ async def worker(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[
         yield worker
 
 
-class Said(NamedTuple):
-    """When the first and the last sample of something were spoken, epoch seconds."""
-
-    started_at: float
-    ended_at: float
+CALLS = 3
+BROKEN_S = 0.02
+"""9 ms on a quiet machine; more, and the truth that the observer is held to is none."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,22 @@ class FullCall:
 
 @pytest.fixture(scope="session")
 async def full_call(stack: Stack, worker: Worker) -> FullCall:
-    """The call, when it is over."""
+    """The call, when it is over: the first in which the caller's voice did not break off."""
+    for _ in range(CALLS):
+        found = await called(stack, worker)
+        broken_s = max(said.broken_s for said in found.said.values())
+        if broken_s <= BROKEN_S:
+            return found
+        print(f"the caller's voice broke off for {broken_s:.3f} s: once more")
+    pytest.fail(f"in {CALLS} calls the caller's voice broke off, nobody knows when it was heard; is the machine busy?")
+
+
+async def called(stack: Stack, worker: Worker) -> FullCall:
     said: dict[Speech, Said] = {}
     async with dispatched(stack, worker) as call, call.caller() as caller:
 
         async def say(speech: Speech) -> None:
-            said[speech] = Said(*await caller.says(speech))
+            said[speech] = await caller.says(speech)
 
         await caller.hears()  # the greeting
         await caller.hears_nothing()

@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deploy.embedded.tether import tethered
 from tests.livekit.conversation import Speech
@@ -52,6 +52,17 @@ async def stop(process: Process, *, within_s: float = STOPS_WITHIN_S) -> int:
         await process.wait()
 
 
+class Said(NamedTuple):
+    """When the first and the last sample of something were spoken, epoch seconds.
+
+    broken_s : for how long the voice broke off meanwhile, or shortly before: the machine was too busy to speak.
+    """
+
+    started_at: float
+    ended_at: float
+    broken_s: float
+
+
 class Caller:
     """The other end of `tests.livekit.caller`."""
 
@@ -72,10 +83,9 @@ class Caller:
         assert line, f"the caller has ended; its log is in {self._folder}"
         return json.loads(line)
 
-    async def says(self, speech: Speech) -> tuple[float, float]:
-        """Have it say this; when its first and its last sample were spoken, epoch seconds."""
-        said = await self.do("say", file=str(speech.write(self._folder)))
-        return said["started_at"], said["ended_at"]
+    async def says(self, speech: Speech) -> Said:
+        """Have it say this."""
+        return Said(**await self.do("say", file=str(speech.write(self._folder))))
 
     async def starts(self, speech: Speech) -> None:
         """Have it begin to say this."""

@@ -29,7 +29,9 @@ test-pipecat: $(PIPECAT_READY)  ## Test the observer for Pipecat, in an environm
 
 ROOMS := $(READY) $(LIVEKIT)/.venv-newest/.ready $(LIVEKIT)/.venv-lowest/.ready $(LIVEKIT_SERVER)
 
-test-livekit: $(ROOMS)  ## Test the LiveKit observer in rooms of a real LiveKit server (Linux; needs Go 1.26, iproute2)
+test-livekit: $(ROOMS)  ## Test the observer for LiveKit, in rooms of a real LiveKit server (Linux; needs Go 1.26, iproute2)
+	@cd $(LIVEKIT) && .venv-newest/bin/python -m pytest
+	@cd $(LIVEKIT) && .venv-lowest/bin/python -m pytest
 	@$(IN_ROOMS) -m pytest tests/livekit
 
 lint: $(READY) $(LIVEKIT)/.venv-newest/.ready $(PIPECAT_READY)  ## Format check, ruff, mypy --strict, import rules

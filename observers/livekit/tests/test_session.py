@@ -311,7 +311,7 @@ async def test_a_second_observer_changes_nothing(gateway: Gateway, caplog: pytes
     await call.inbox.until(lambda inbox: len(inbox.turns) == 1)
     await call.close()
     assert second is first
-    assert "livekit_attached_twice" in caplog.text
+    assert "observed_twice" in caplog.text
     assert len(call.turns()) == 1
 
 
@@ -352,7 +352,7 @@ async def test_wrong_arguments_are_one_log_line_and_the_agent_runs(
     session.output.audio = speaker = Speaker()
     arguments: dict[str, Any] = {"session": session, "ctx": None, "endpoint": gateway.url, "api_key": "k", **wrong}
     observer = attach(arguments.pop("session"), arguments.pop("ctx"), **arguments)
-    assert [record.message.split()[0] for record in caplog.records] == ["livekit_not_observed"]
+    assert [record.message.split()[0] for record in caplog.records] == ["not_observed"]
     await session.start(Greeter("Hello"))
     await until(session, "conversation_item_added", lambda: bool(speaker.played))
     await observer.aclose()

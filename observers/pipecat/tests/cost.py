@@ -30,9 +30,11 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.transports.base_transport import TransportParams
 
 from mise_observer import Sender
+from mise_observer.clock import Clock
 from mise_observer.notices import Notices
-from mise_observer_pipecat.clock import Clock
-from mise_observer_pipecat.delivery import Delivery, Switches
+from mise_observer.outbox import Outbox
+from mise_observer.switches import Switches
+from mise_observer_pipecat.delivery import Delivery
 from mise_observer_pipecat.watch import Watch
 
 FRAMES_A_SECOND = RATE // FRAME
@@ -46,7 +48,7 @@ class Line:
         self.took: list[float] = []
         notices, clock = Notices(), Clock(monotonic=lambda: self.now)
         sender = Sender("http://127.0.0.1", "mv_key")
-        self._watch = Watch(Delivery(sender, "a-call", clock, Switches(), notices), clock, notices)
+        self._watch = Watch(Delivery(Outbox(sender, notices), "a-call", clock, Switches(), notices), clock, notices)
         self.microphone = Microphone(World(), TransportParams())
         self.loudspeaker = Loudspeaker(World(), TransportParams())
         monkeypatch.setattr(FrameProcessor, "get_clock", lambda _: self)

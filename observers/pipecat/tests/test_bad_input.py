@@ -93,7 +93,7 @@ async def test_second_observer_of_a_worker_says_so_and_does_nothing(
         await call(observed_by([observer(gateway), observer(gateway)]), [[GREETING]]).run(listen)
     assert len(gateway.turns) == 1
     assert [event["type"] for event in gateway.events].count("call_ended") == 1
-    assert [record.message.split()[0] for record in caplog.records] == ["pipecat_observed_twice"]
+    assert [record.message.split()[0] for record in caplog.records] == ["observed_twice"]
 
 
 async def test_next_worker_is_observed_as_well(gateway: ScriptedGateway) -> None:
@@ -197,7 +197,7 @@ async def test_what_fails_inside_is_one_line_in_the_log(
         await made.run(listen)
     assert made.world.played[0].ended_at - made.world.played[0].started_at == pytest.approx(0.34, abs=0.03)
     said = [record.message for record in caplog.records]
-    assert any("pipecat_failed" in line and "InputAudioRawFrame" in line for line in said)
+    assert any("observer_failed" in line and "InputAudioRawFrame" in line for line in said)
     assert len(said) == len(set(said))
 
 
@@ -222,7 +222,7 @@ async def test_address_that_is_none_is_one_line_in_the_log_and_the_call_goes_on(
     assert len(made.world.played) == 1
     assert watching.stats == Stats()
     (line,) = caplog.messages
-    assert "pipecat_not_observed" in line
+    assert line.startswith("not_observed ")
     assert "'voice.example.com' is no address of a gateway" in line
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from typing import cast
-
 import numpy as np
-import pytest
 
 from mise_observer import Sender, Turn
+from mise_observer.clock import Clock
 from mise_observer.notices import Notices
-from mise_observer_pipecat.clock import Clock
-from mise_observer_pipecat.delivery import Delivery, Switches
+from mise_observer.outbox import Outbox
+from mise_observer.switches import Switches
+from mise_observer_pipecat.delivery import Delivery, Happening
 from mise_observer_pipecat.recording import Pcm
 from mise_observer_pipecat.said import Said
 
@@ -27,9 +24,14 @@ SAID = Said(
 )
 
 
-def made(switches: Switches) -> Turn:
+def delivery(switches: Switches) -> Delivery:
     clock = Clock(monotonic=lambda: 5.0, wall=lambda: 1_764_000_005.0)
-    turn = Delivery(Sender("http://127.0.0.1", "mv_key"), "call", clock, switches, Notices()).made(SAID)
+    notices = Notices()
+    return Delivery(Outbox(Sender("http://127.0.0.1", "mv_key"), notices), "call", clock, switches, notices)
+
+
+def made(switches: Switches) -> Turn:
+    turn = delivery(switches).made(SAID)
     assert isinstance(turn, Turn)
     return turn
 
@@ -54,30 +56,10 @@ def test_text_is_redacted() -> None:
     assert made(Switches(redact=lambda text: text.replace("4111 1111", "…"))).text == "My card is …."
 
 
-def broken(text: str) -> str:
-    raise ValueError(f"cannot redact {text}")
-
-
-def without_answer(text: str) -> str:
-    return cast(str, None if text else text)
-
-
-@pytest.mark.parametrize("redact", [broken, without_answer])
-def test_redaction_that_fails_sends_no_text_and_logs_none(
-    redact: Callable[[str], str], caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING, "mise_observer"):
-        turn = made(Switches(redact=redact))
-    assert turn.text == ""
-    assert turn.audio is not None
-    assert "redact_failed" in caplog.text
-    assert "4111" not in caplog.text
-
-
-def test_clock_that_is_set_in_mid_call_moves_nothing() -> None:
-    wall, steady = [1_764_000_000.0], [100.0]
-    clock = Clock(monotonic=lambda: steady[0], wall=lambda: wall[0])
-    before = clock.epoch(clock.now())
-    wall[0] += 3_600
-    steady[0] += 10
-    assert (before, clock.epoch(clock.now())) == (1_764_000_000.0, 1_764_000_010.0)
+def test_reason_that_somebody_gave_is_text_too() -> None:
+    happening = Happening("call_ended", 5.0, None, {}, reason="Bob hung up")
+    reasons = [
+        delivery(switches).made(happening).data
+        for switches in (Switches(), Switches(redact=lambda text: text.replace("Bob", "…")), Switches(text=False))
+    ]
+    assert reasons == [{"reason": "Bob hung up"}, {"reason": "… hung up"}, {"reason": "not told"}]

@@ -11,7 +11,10 @@ P = ParamSpec("P")
 
 
 class Guard:
-    """LiveKit's emitter swallows what a callback raises, except TypeError: that one kills the reply."""
+    """What a callback of an observer raises, no host has to bear.
+
+    LiveKit's emitter swallows it, except TypeError: that one kills the reply. Pipecat stops calling the observer.
+    """
 
     def __init__(self, notices: Notices) -> None:
         self._notices = notices

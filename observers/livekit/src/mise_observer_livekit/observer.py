@@ -91,7 +91,7 @@ def attach(
     try:
         known = _observed.get(session)
         if known is not None:
-            log.warning("livekit_attached_twice detail='this session is observed already; nothing is changed'")
+            log.warning("observed_twice detail='this session is observed already; nothing is changed'")
             return known
         sender = Sender(
             endpoint or os.environ.get("MISE_VOICE_URL", ""),
@@ -102,7 +102,7 @@ def attach(
         observer._running = Running(session, ctx, sender, Switches(audio, text, redact), call_id=call_id, role=role)
         _observed[session] = observer
     except Exception as error:
-        log.error("livekit_not_observed error='%s: %s'", type(error).__name__, error)  # noqa: TRY400  # one line
+        log.error("not_observed error='%s: %s'", type(error).__name__, error)  # noqa: TRY400  # one line
     return observer
 
 

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from mise_observer import Audio, CallEvent, EventType, Sender, Turn, Value
+from mise_observer import Audio, CallEvent, EventType, Stats, Turn, Value
+from mise_observer.clock import Clock
 from mise_observer.notices import Notices
-from mise_observer_pipecat.clock import Clock
+from mise_observer.outbox import Outbox
+from mise_observer.switches import Switches
 from mise_observer_pipecat.said import Said
-
-PENDING = 200
-"""Turns and events that wait for the thread; more of them are given up: `redact` hangs."""
-
-Redact = Callable[[str], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Switches:
-    """What leaves the process. redact : of every text; runs in a thread of the observer's, so it may take its time."""
-
-    audio: bool = True
-    text: bool = True
-    redact: Redact | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +24,21 @@ class Happening:
 
 
 class Delivery:
-    """Takes what happened in a call, on its clock, and gives it to the sender."""
+    """Takes what happened in a call, on its clock, and has it sent."""
 
-    def __init__(self, sender: Sender, call_id: str, clock: Clock, switches: Switches, notices: Notices) -> None:
-        self._sender = sender
+    def __init__(self, outbox: Outbox, call_id: str, clock: Clock, switches: Switches, notices: Notices) -> None:
+        self._outbox = outbox
         self._call_id = call_id
         self._clock = clock
         self._switches = switches
         self._notices = notices
-        self._pending = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mise-observer-pipecat")
+
+    @property
+    def stats(self) -> Stats:
+        return self._outbox.stats
 
     def turn(self, said: Said) -> None:
-        self._put(said)
+        self._outbox.put(lambda: self.made(said))
 
     def event(
         self,
@@ -62,31 +49,12 @@ class Delivery:
         participant: str | None = None,
         reason: str | None = None,
     ) -> None:
-        self._put(Happening(kind, at, participant, data or {}, reason))
+        happening = Happening(kind, at, participant, data or {}, reason)
+        self._outbox.put(lambda: self.made(happening))
 
     async def drain(self, deadline_s: float) -> None:
-        """Wait until everything is with the sender, and until the sender has sent it; the rest goes its way."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        done = self._thread.submit(lambda: None)
-        await asyncio.wait({asyncio.wrap_future(done)}, timeout=deadline_s / 2)
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        await self._sender.aclose(max(deadline_s - (loop.time() - began), 0.0))
-
-    def _put(self, item: Said | Happening) -> None:
-        if self._pending >= PENDING:
-            self._notices.warn("pipecat_given_up", detail="redact takes too long")
-            return
-        self._pending += 1
-        self._thread.submit(self._send, item)
-
-    def _send(self, item: Said | Happening) -> None:
-        try:
-            self._sender.send(self.made(item))
-        except Exception as error:
-            self._notices.warn("pipecat_failed", "delivery", error=type(error).__name__)
-        finally:
-            self._pending -= 1
+        """As `Outbox.drain`."""
+        await self._outbox.drain(deadline_s)
 
     def made(self, item: Said | Happening) -> Turn | CallEvent:
         """As it is sent."""
@@ -117,17 +85,4 @@ class Delivery:
         return Audio(data=said.audio.samples.tobytes(), format="pcm_s16le", sample_rate=said.audio.sample_rate)
 
     def _text(self, text: str) -> str:
-        if not self._switches.text:
-            return ""
-        if self._switches.redact is None or not text:
-            return text
-        try:
-            redacted: object = self._switches.redact(text)
-            if isinstance(redacted, str):
-                return redacted
-            error = f"it returned {type(redacted).__name__}"
-        except Exception as failed:
-            error = type(failed).__name__
-        # Never the text as it was. And outside the handler: the exception may quote it, and a traceback would show it.
-        self._notices.warn("redact_failed", detail="sent without text", error=error)
-        return ""
+        return self._switches.text_of(text, self._notices)

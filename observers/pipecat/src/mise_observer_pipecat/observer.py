@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -14,9 +13,12 @@ from pipecat.pipeline.worker import PipelineWorker
 from pipecat.utils.asyncio.task_manager import BaseTaskManager
 
 from mise_observer import Limits, Sender, Stats
+from mise_observer.clock import Clock
+from mise_observer.guard import Guard
 from mise_observer.notices import Notices
-from mise_observer_pipecat.clock import Clock
-from mise_observer_pipecat.delivery import Delivery, Redact, Switches
+from mise_observer.outbox import Outbox
+from mise_observer.switches import Redact, Switches
+from mise_observer_pipecat.delivery import Delivery
 from mise_observer_pipecat.watch import Watch
 
 log = logging.getLogger("mise_observer")
@@ -60,6 +62,7 @@ class MiseObserver(BaseObserver):
         super().__init__(observe_every_push=False)
         self.call_id = call_id or uuid.uuid4().hex
         self._notices = Notices()
+        self._guard = Guard(self._notices)
         self._flush_within_s = flush_within_s
         self._running: _Running | None = None
         try:
@@ -67,48 +70,42 @@ class MiseObserver(BaseObserver):
             sender = Sender(*address, spool=None if spool is None else Path(spool), limits=limits)
             self._running = _Running(address, sender, self.call_id, Switches(audio, text, redact), self._notices)
         except Exception as error:
-            log.error("pipecat_not_observed error='%s: %s'", type(error).__name__, error)  # noqa: TRY400 - one line
+            log.error("not_observed error='%s: %s'", type(error).__name__, error)  # noqa: TRY400 - one line
 
     @property
     def stats(self) -> Stats:
         """What became of everything until now."""
-        return Stats() if self._running is None else self._running.sender.stats
+        return Stats() if self._running is None else self._running.delivery.stats
 
     async def setup(self, task_manager: BaseTaskManager) -> None:
         """Pipecat sets the worker up."""
         await super().setup(task_manager)
         if self._running is not None:
-            self._guarded(self._running.prepare)
+            self._guard(self._running.prepare)()
 
     async def on_pipeline_started(self) -> None:
         """Pipecat's pipeline runs."""
         if self._running is not None:
-            self._guarded(self._running.start)
+            self._guard(self._running.start)()
 
     async def on_push_frame(self, data: FramePushed) -> None:
         """A processor of the pipeline pushes a frame."""
         if self._running is not None:
             try:
                 self._running.observe(data)
-            except Exception:
+            except Exception as error:
                 kind = type(data.frame).__name__
-                self._notices.warn("pipecat_failed", kind, frame=kind)
+                self._notices.warn("observer_failed", kind, frame=kind, error=type(error).__name__)
 
     async def cleanup(self) -> None:
         """Pipecat's worker is done."""
         await super().cleanup()  # type: ignore[no-untyped-call]
         if self._running is not None and not self._running.over:
-            self._guarded(self._running.end)
+            self._guard(self._running.end)()
             try:
                 await self._running.delivery.drain(self._flush_within_s)
-            except Exception:
-                self._notices.warn("pipecat_failed", "drain")
-
-    def _guarded(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception:
-            self._notices.warn("pipecat_failed", step.__name__)
+            except Exception as error:
+                self._notices.warn("observer_failed", "drain", error=type(error).__name__)
 
 
 class _Running:
@@ -118,8 +115,8 @@ class _Running:
         self, installation: Installation, sender: Sender, call_id: str, switches: Switches, notices: Notices
     ) -> None:
         clock = Clock()
-        self.sender = sender
-        self.delivery = Delivery(sender, call_id, clock, switches, notices)
+        self._sender = sender
+        self.delivery = Delivery(Outbox(sender, notices), call_id, clock, switches, notices)
         self._installation = installation
         self._notices = notices
         self._watch = Watch(self.delivery, clock, notices)
@@ -130,11 +127,9 @@ class _Running:
 
     def prepare(self) -> None:
         if self.over:
-            self._notices.warn(
-                "pipecat_not_observed", detail="this observer's worker is done; make one for each worker"
-            )
+            self._notices.warn("not_observed", detail="this observer's worker is done; make one for each worker")
         else:
-            self.sender.start()
+            self._sender.start()
 
     def start(self) -> None:
         if not self._idle:
@@ -163,4 +158,4 @@ class _Running:
         self._idle = self._installation in installations
         installations.add(self._installation)
         if self._idle:
-            self._notices.warn("pipecat_observed_twice", detail="the other observer of this worker sends everything")
+            self._notices.warn("observed_twice", detail="the other observer of this worker sends everything")

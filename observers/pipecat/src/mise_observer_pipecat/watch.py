@@ -43,10 +43,10 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 
+from mise_observer.clock import Clock
 from mise_observer.notices import Notices
 from mise_observer_pipecat import call_events
 from mise_observer_pipecat.agent import AgentTurns
-from mise_observer_pipecat.clock import Clock
 from mise_observer_pipecat.delivery import Delivery
 from mise_observer_pipecat.recording import Samples
 from mise_observer_pipecat.said import Said

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.measurements import Measurement
+from mise_observer.recording import MOST_BYTES, Pcm, Recording
 from mise_observer_livekit.playback import Playback, Run, heard
-from mise_observer_livekit.ring import KEPT_S, Cut, Ring
 from mise_observer_livekit.turns import Draft, refined
 
 RATE = 24_000
@@ -20,14 +20,14 @@ TIMES = 20
 
 
 def measure_livekit_turns() -> list[Measurement]:
-    """A participant's ring that is full, turns of three lengths out of it, and 15 s of an agent's speech."""
+    """A participant's recording that is full, turns of three lengths out of it, and 15 s of an agent's speech."""
     samples = np.random.default_rng(7).integers(-8_000, 8_000, FRAME, dtype=np.int16)
     data = samples.tobytes()
-    ring = Ring(RATE)
-    frames = round(KEPT_S * RATE / FRAME)
+    recording = Recording(RATE)
+    frames = MOST_BYTES // 2 // FRAME
 
     def hear(number: int) -> None:
-        ring.append(np.frombuffer(bytes(data), np.int16), number * FRAME / RATE)
+        recording.append(np.frombuffer(bytes(data), np.int16), number * FRAME / RATE)
 
     found = [
         Measurement(
@@ -39,14 +39,14 @@ def measure_livekit_turns() -> list[Measurement]:
     ]
     for seconds in SPOKEN_S:
         end = (frames + TIMES - 1) * FRAME / RATE
-        cuts: list[Cut] = []
+        cuts: list[Pcm] = []
 
-        def cut(_: int, length: int = seconds, end: float = end, cuts: list[Cut] = cuts) -> None:
-            one = ring.cut(end - length, end)
+        def cut(_: int, length: int = seconds, end: float = end, cuts: list[Pcm] = cuts) -> None:
+            one = recording.cut(end - length, end)
             assert one is not None
             cuts.append(one)
 
-        def refine(number: int, length: int = seconds, end: float = end, cuts: list[Cut] = cuts) -> None:
+        def refine(number: int, length: int = seconds, end: float = end, cuts: list[Pcm] = cuts) -> None:
             refined(Draft("t", "p", "user", "", end - length, end, sound=cuts[number], refine=True))
 
         how = f"median of {TIMES}"

@@ -8,9 +8,9 @@ from mise_observer import Room, Sender
 from mise_observer.clock import Clock
 from mise_observer.notices import Notices
 from mise_observer.outbox import Outbox
+from mise_observer.recording import Pcm
 from mise_observer.switches import Switches
 from mise_observer_livekit.delivery import HELD, Delivery, Place
-from mise_observer_livekit.ring import Cut
 from mise_observer_livekit.turns import Draft
 from tests.unit.observers.scripted import ScriptedGateway, scripted
 
@@ -26,7 +26,7 @@ def delivery(gateway: ScriptedGateway, switches: Switches | None = None) -> Deli
 
 
 def draft(text: str = "Hello", *, audio: bool = False) -> Draft:
-    sound = Cut(np.ones(24_000, np.int16), 24_000, 10.0, True) if audio else None
+    sound = Pcm(np.ones(24_000, np.int16), 24_000, 10.0) if audio else None
     return Draft("t1", "alice", "user", text, 10.0, 11.0, sound=sound, metadata={"times": "vad"})
 
 

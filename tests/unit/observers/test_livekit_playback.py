@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mise_observer_livekit.playback import KEPT_S, Playback, Run, heard, heard_span
+from mise_observer.recording import MOST_BYTES
+from mise_observer_livekit.playback import Playback, Run, heard, heard_span
 
 RATE = 1_000
 
@@ -24,7 +25,7 @@ def test_all_of_it_was_heard() -> None:
     segments = playback.take("s1")
     sound = heard(segments)
     assert sound is not None
-    assert (heard_span(segments), sound.at, segments[0].transcript) == ((10.0, 11.0), 10.0, "all of it")
+    assert (heard_span(segments), sound.started_at, segments[0].transcript) == ((10.0, 11.0), 10.0, "all of it")
     np.testing.assert_array_equal(sound.samples, np.arange(1_000))
 
 
@@ -102,17 +103,32 @@ def test_what_plays_at_the_end_was_heard_until_then() -> None:
     assert heard_span(playback.take_all(10.25)) == (10.0, 10.25)
 
 
-def test_a_segment_is_kept_for_three_minutes() -> None:
+def test_of_more_than_is_kept_the_beginning_is_heard_and_it_is_said() -> None:
     playback = Playback()
+    seconds = MOST_BYTES / 2 / RATE
     for _ in range(20):
-        playback.capture(np.zeros(10 * RATE, np.int16), RATE, 9.0, None)
-    playback.progressed(Run(10.0, 0.0, 200.0))
-    playback.finished(200.0, False, None)
+        playback.capture(np.zeros(round(seconds / 10) * RATE, np.int16), RATE, 9.0, None)
+    playback.progressed(Run(10.0, 0.0, 2 * seconds))
+    playback.finished(2 * seconds, False, None)
     segments = playback.take()
     sound = heard(segments)
     assert sound is not None
-    assert len(sound.samples) == KEPT_S * RATE
-    assert heard_span(segments) == (10.0, 210.0)
+    assert len(sound.samples) == MOST_BYTES // 2
+    assert not sound.whole
+    assert heard_span(segments) == (10.0, 10.0 + 2 * seconds)
+
+
+def test_what_was_kept_of_more_is_whole_when_no_more_was_heard() -> None:
+    playback = Playback()
+    seconds = round(MOST_BYTES / 2 / RATE)
+    for _ in range(2):
+        playback.capture(np.zeros(seconds * RATE, np.int16), RATE, 9.0, None)
+    playback.progressed(Run(10.0, 0.0, 5.0))
+    playback.finished(5.0, True, None)
+    sound = heard(playback.take())
+    assert sound is not None
+    assert sound.whole
+    assert len(sound.samples) == 5 * RATE
 
 
 def test_events_of_nothing_are_nothing() -> None:

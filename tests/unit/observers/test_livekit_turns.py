@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from mise_observer.recording import Pcm
 from mise_observer_livekit.jitter import Jitter, Look
 from mise_observer_livekit.people import People, harmless
-from mise_observer_livekit.ring import Cut
-from mise_observer_livekit.turns import Draft, audio_of, refined
+from mise_observer_livekit.turns import Draft, refined
 
 RATE = 24_000
 
 
-def draft(sound: Cut | None, *, delay_s: tuple[float, float] = (0.0, 0.0)) -> Draft:
+def draft(sound: Pcm | None, *, delay_s: tuple[float, float] = (0.0, 0.0)) -> Draft:
     """What LiveKit says: from 10.6 to 12.1 on the clock."""
     return Draft("t", "who", "user", "Hello", 10.6, 12.1, sound=sound, refine=True, delay_s=delay_s)
 
 
-def around(speech_from: float, speech_to: float, *, noise: int = 0) -> Cut:
+def around(speech_from: float, speech_to: float, *, noise: int = 0) -> Pcm:
     """Audio from 10 to 12.3 with a tone in it."""
     times = 10 + np.arange(round(2.3 * RATE)) / RATE
     tone = np.where((times >= speech_from) & (times < speech_to), 8_000 * np.sin(times * 1_400), 0)
     tone += np.random.default_rng(1).integers(-noise, noise + 1, len(times))
-    return Cut(tone.astype(np.int16), RATE, 10.0, True)
+    return Pcm(tone.astype(np.int16), RATE, 10.0)
 
 
 def test_a_turn_is_where_it_is_heard_less_the_delay_and_its_audio_begins_there() -> None:
@@ -44,15 +44,10 @@ def test_on_a_noisy_line_the_times_of_the_detection_stay() -> None:
     assert len(turn.sound.samples) == pytest.approx(1.5 * RATE, abs=1)
 
 
-@pytest.mark.parametrize("sound", [None, Cut(np.zeros(2 * RATE, np.int16), RATE, 10.0, True)], ids=["none", "silent"])
-def test_without_sound_the_times_of_the_detection_stay(sound: Cut | None) -> None:
+@pytest.mark.parametrize("sound", [None, Pcm(np.zeros(2 * RATE, np.int16), RATE, 10.0)], ids=["none", "silent"])
+def test_without_sound_the_times_of_the_detection_stay(sound: Pcm | None) -> None:
     turn = refined(draft(sound, delay_s=(0.07, 0.07)))
     assert (turn.started_at, turn.ended_at) == pytest.approx((10.53, 12.03))
-
-
-def test_no_audio_is_none() -> None:
-    assert audio_of(None) is None
-    assert audio_of(Cut(np.zeros(0, np.int16), RATE, 0.0, True)) is None
 
 
 def test_start_and_end_have_each_their_delay() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mise_observer.recording import MOST_BYTES, Samples
 from mise_observer_pipecat.agent import LAST_CHUNK_S, AgentTurns
-from mise_observer_pipecat.recording import Samples
 from mise_observer_pipecat.said import Said
 
 RATE = 16_000
@@ -236,15 +236,15 @@ def test_hung_up_on_is_cut_off() -> None:
     assert agent.close(now) == []
 
 
-def test_turn_of_more_audio_than_fits_keeps_its_times() -> None:
+def test_turn_of_more_audio_than_is_kept_has_its_beginning_its_times_and_says_so() -> None:
     agent = AgentTurns("agent")
     agent.started(0.0)
     second = np.ones(48_000, np.int16)
-    kept = [agent.played(second, 48_000, k + 1.0, speech=True) for k in range(200)]
+    for k in range(200):
+        agent.played(second, 48_000, k + 1.0, speech=True)
     agent.stopped(200.0)
     turn = only(agent.settled(300.0))
-    assert kept[0]
-    assert not kept[-1]
     assert turn.ended_at == pytest.approx(200.0)
     assert turn.audio is not None
-    assert turn.audio.samples.nbytes <= 8 * 2**20
+    assert MOST_BYTES - second.nbytes < turn.audio.samples.nbytes <= MOST_BYTES
+    assert turn.metadata == {"audio": "too_long"}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from mise_observer import Sender, Turn
+from mise_observer import CallEvent, Sender, Turn
 from mise_observer.clock import Clock
 from mise_observer.notices import Notices
 from mise_observer.outbox import Outbox
+from mise_observer.recording import Pcm
 from mise_observer.switches import Switches
 from mise_observer_pipecat.delivery import Delivery, Happening
-from mise_observer_pipecat.recording import Pcm
 from mise_observer_pipecat.said import Said
 
 SAID = Said(
@@ -58,8 +58,9 @@ def test_text_is_redacted() -> None:
 
 def test_reason_that_somebody_gave_is_text_too() -> None:
     happening = Happening("call_ended", 5.0, None, {}, reason="Bob hung up")
-    reasons = [
-        delivery(switches).made(happening).data
-        for switches in (Switches(), Switches(redact=lambda text: text.replace("Bob", "…")), Switches(text=False))
-    ]
+    reasons = []
+    for switches in (Switches(), Switches(redact=lambda text: text.replace("Bob", "…")), Switches(text=False)):
+        event = delivery(switches).made(happening)
+        assert isinstance(event, CallEvent)
+        reasons.append(event.data)
     assert reasons == [{"reason": "Bob hung up"}, {"reason": "… hung up"}, {"reason": "not told"}]

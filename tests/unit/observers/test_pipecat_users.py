@@ -219,20 +219,36 @@ def test_silence_is_not_kept() -> None:
     assert line.users._recordings[""]._bytes <= 4 * RATE * 2
 
 
-def test_turn_longer_than_its_audio_may_be_ends_when_voice_activity_says() -> None:
+def test_turn_longer_than_what_is_kept_has_the_times_of_voice_activity_and_says_so() -> None:
     users = UserTurns()
     second = np.full(48_000, 5_000, np.int16)
-    kept = []
     for k in range(200):
-        kept.append(users.audio("", second, 48_000, k + 1.0))
+        users.audio("", second, 48_000, k + 1.0)
         if k == 1:
             users.speech_started(k + 1.0, 0.2)
             users.turn_started(k + 1.0)
     users.speech_stopped(200.0, 0.2)
     users.turn_stopped(200.0)
     (turn,) = users.close(200.0)
-    assert kept[0]
-    assert not kept[-1]
-    assert turn.ended_at == pytest.approx(199.8)
-    assert turn.audio is not None
-    assert turn.audio.samples.nbytes <= 8 * 2**20
+    assert (turn.started_at, turn.ended_at) == pytest.approx((1.8, 199.8))
+    assert turn.audio is None
+    assert turn.metadata == {"audio": "too_long", "times": "vad"}
+
+
+def test_metadata_says_what_no_user_turn_was_made_of_and_what_nobody_heard() -> None:
+    line = Line((1.0, 1.5), (4.0, 5.0))
+    line.speech(1.0, 1.5)
+    line.text("Mhm.")
+    line.until(3.5)
+    line.speech(4.0, 5.0)
+    line.users.turn_started(line.now)
+    line.text("A table, please.")
+    line.users.turn_stopped(line.now)
+    line.until(8.0)
+    line.text("Typed.")
+    line.until(9.0)
+    assert [(turn.text, turn.metadata) for turn in line.said] == [
+        ("Mhm.", {"uncommitted": "true"}),
+        ("A table, please.", {}),
+        ("Typed.", {"uncommitted": "true", "times": "estimated"}),
+    ]

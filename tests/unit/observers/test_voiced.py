@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mise_observer.voiced import voiced
+from mise_observer.voiced import EDGE_S, bounds, voiced
 
 
 def tone(seconds: float, sample_rate: int, level: float = 8_000.0) -> NDArray[np.int16]:
@@ -47,3 +47,17 @@ def test_soft_end_of_a_word_belongs_to_it() -> None:
 )
 def test_nobody_spoke(samples: NDArray[np.int16]) -> None:
     assert voiced(samples, 16_000) is None
+
+
+@pytest.mark.parametrize("spoken_s", [0.5, EDGE_S, 3 * EDGE_S])
+def test_speech_is_found_in_audio_around_it_however_long(spoken_s: float) -> None:
+    around = np.concatenate([silence(0.5, 8_000), tone(spoken_s, 8_000), silence(0.2, 8_000)])
+    assert bounds(around, 8_000) == pytest.approx((0.5, 0.5 + spoken_s), abs=0.0101)
+
+
+def test_what_reaches_the_edge_of_the_audio_is_no_bound() -> None:
+    assert bounds(tone(1.0, 8_000), 8_000) == (None, None)
+    assert bounds(silence(1.0, 8_000), 8_000) == (None, None)
+    begins, ends = bounds(np.concatenate([silence(0.5, 8_000), tone(1.0, 8_000)]), 8_000)
+    assert begins == pytest.approx(0.5)
+    assert ends is None

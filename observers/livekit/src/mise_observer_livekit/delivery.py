@@ -9,8 +9,9 @@ from mise_observer import CallEvent, EventType, Room, Stats, Turn, Value
 from mise_observer.clock import Clock
 from mise_observer.notices import Notices
 from mise_observer.outbox import Outbox
+from mise_observer.recording import audio_of
 from mise_observer.switches import Switches
-from mise_observer_livekit.turns import Draft, audio_of, refined
+from mise_observer_livekit.turns import Draft, refined
 
 HELD = 200
 """Turns and events that wait until the call has an id; more of them are given up."""

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-import numpy as np
 from livekit import rtc
 from livekit.agents import vad
 
 from mise_observer.clock import Clock
 from mise_observer.notices import Notices
+from mise_observer.recording import Recording, mono
 from mise_observer_livekit.jitter import Jitter, Look
-from mise_observer_livekit.ring import Ring
 
 SAMPLE_RATE = 24_000
 FRAME_MS = 50
@@ -30,7 +29,7 @@ class Heard(Protocol):
     """
 
     @property
-    def ring(self) -> Ring: ...
+    def recording(self) -> Recording: ...
 
     def delay_s(self, at: float) -> float | None:
         """How long what arrived then was under way; None when nobody knows."""
@@ -39,7 +38,7 @@ class Heard(Protocol):
 
 
 class Ear:
-    """Hears one track until `close`; `ring` is what it heard, on the call's clock.
+    """Hears one track until `close`; `recording` is what it heard, on the call's clock.
 
     wanted : whether speech is to be found in it (the session does that for the participant it is linked to).
     detector : makes the stream that finds it. on_started, on_stopped : get when.
@@ -55,7 +54,7 @@ class Ear:
         on_stopped: Callable[[float], None],
         notices: Notices,
     ) -> None:
-        self.ring = Ring(SAMPLE_RATE)
+        self.recording = Recording(SAMPLE_RATE)
         self._jitter = Jitter()
         self._notices = notices
         self.track = track
@@ -91,7 +90,7 @@ class Ear:
         looking = self._spawn(self._look())
         try:
             async for event in self._stream:
-                self.ring.append(np.frombuffer(bytes(event.frame.data), np.int16), self._clock.now())
+                self.recording.append(mono(bytes(event.frame.data), 1), self._clock.now())
                 if self._wanted():
                     self._detect(event.frame)
         finally:

@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mise_observer_livekit.ring import Cut, Samples
-
-KEPT_S = 180.0
-"""Of the audio of one segment; what the agent says beyond it is sent as text alone."""
+from mise_observer.recording import MOST_BYTES, Pcm, Samples
 
 GAP_S = 0.02
 """Runs that are less apart follow one another: their times are estimates of a few ms."""
@@ -29,7 +26,8 @@ class Run:
 class Segment:
     """One piece of speech on its way to the listener: captured faster than it is heard.
 
-    captured_at : when its first sample was. speech_id : of the speech handle that said it.
+    captured_at : when its first sample was. whole : whether there was room for all of it.
+    speech_id : of the speech handle that said it.
     transcript : what of its text was heard; None when nobody knows.
     """
 
@@ -38,6 +36,7 @@ class Segment:
     speech_id: str | None = None
     pieces: list[Samples] = field(default_factory=list)
     samples: int = 0
+    whole: bool = True
     captured: bool = False
     runs: list[Run] = field(default_factory=list)
     playing_since: float | None = None
@@ -46,7 +45,9 @@ class Segment:
     transcript: str | None = None
 
     def add(self, samples: Samples) -> None:
-        if self.samples < KEPT_S * self.sample_rate:
+        """Keep them, unless there is as much as a turn may have."""
+        self.whole = self.whole and 2 * (self.samples + len(samples)) <= MOST_BYTES
+        if self.whole:
             self.pieces.append(samples)
             self.samples += len(samples)
 
@@ -118,8 +119,10 @@ def heard_span(segments: Sequence[Segment]) -> tuple[float, float] | None:
     return min(run.started_at for run in runs), max(run.started_at + run.duration_s for run in runs)
 
 
-def heard(segments: Sequence[Segment]) -> Cut | None:
+def heard(segments: Sequence[Segment]) -> Pcm | None:
     """The audio as it was heard, with the pauses between the runs; None when nothing was, or nothing was kept.
+
+    Of more than `MOST_BYTES` the beginning.
 
     # captured  |aaaaaaaa|bbbbbbbb|ccccc        the rest was cut
     # heard     |aaaaaaaa|....|bbbbbbbb|cc|     a pause (underrun, false interruption), and an interruption
@@ -129,16 +132,18 @@ def heard(segments: Sequence[Segment]) -> Cut | None:
         return None
     start, rate = span[0], segments[0].sample_rate
     pieces: list[Samples] = []
-    length = 0
+    length, most, whole = 0, MOST_BYTES // 2, True
     for segment in segments:
         if segment.sample_rate != rate or not segment.pieces:
             continue
         captured = np.concatenate(segment.pieces)
         for run in segment.runs:
-            first = round(run.offset_s * rate)
-            played = captured[first : first + round(run.duration_s * rate)]
+            first, after = round(run.offset_s * rate), round((run.offset_s + run.duration_s) * rate)
+            played = captured[first:after]
+            whole = whole and (segment.whole or after <= len(captured))
             pause = round((run.started_at - start) * rate) - length
-            if not 0 <= length + pause <= KEPT_S * rate:
+            if not 0 <= length + pause <= most:
+                whole = False
                 break
             if pause >= GAP_S * rate:
                 pieces.append(np.zeros(pause, np.int16))
@@ -147,4 +152,4 @@ def heard(segments: Sequence[Segment]) -> Cut | None:
             length += len(played)
     if not length:
         return None
-    return Cut(np.concatenate(pieces)[: round(KEPT_S * rate)], rate, start, True)
+    return Pcm(np.concatenate(pieces)[:most], rate, start, whole and length <= most)

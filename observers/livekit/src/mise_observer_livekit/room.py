@@ -120,7 +120,7 @@ class RoomWatch:
             metadata = {} if said.committed or not linked else {"uncommitted": "true"}
             start = max(said.started_at - BEFORE_S, min(voice.until, said.started_at))
             ear = _nearest(voice.ears, said.ended_at)
-            sound = None if ear is None else ear.ring.cut(start, said.ended_at + AFTER_S)
+            sound = None if ear is None else ear.recording.cut(start, said.ended_at + AFTER_S)
             delays = [None if ear is None else ear.delay_s(at) for at in (said.started_at, said.ended_at)]
             if sound is not None and not sound.whole:
                 metadata["audio"] = "too_long"
@@ -240,7 +240,7 @@ def _nearest(ears: list[Heard], at: float) -> Heard | None:
     """The ear that heard this moment, or heard nearest to it."""
 
     def away(ear: Heard) -> float:
-        span = ear.ring.span
+        span = ear.recording.span
         return float("inf") if span is None else max(span[0] - at, at - span[1], 0.0)
 
     return min(ears, key=away, default=None)

@@ -179,6 +179,9 @@ class SessionWatch:
             ended_at = now if ended_at is None else ended_at
             span = (ended_at if started_at is None else min(started_at, ended_at), ended_at)
             metadata["times"] = "estimated"
+        sound = heard(segments) if self._keep_audio else None
+        if sound is not None and not sound.whole:
+            metadata["audio"] = "too_long"
         if item is not None:
             text = item.text_content or ""
         else:
@@ -191,7 +194,7 @@ class SessionWatch:
                 text=text,
                 started_at=span[0],
                 ended_at=span[1],
-                sound=heard(segments) if self._keep_audio else None,
+                sound=sound,
                 interrupted=self._interrupted(segments),
                 metadata=metadata,
             )

@@ -10,8 +10,8 @@ from livekit.agents.voice import io
 
 from mise_observer.clock import Clock
 from mise_observer.guard import Guard
+from mise_observer.recording import Recording, Samples, mono
 from mise_observer_livekit.playback import Playback, Run
-from mise_observer_livekit.ring import Ring, Samples
 
 MOST_HZ = 24_000
 """More is no use for speech and would double what is sent."""
@@ -22,7 +22,7 @@ class InputTap(io.AudioInput):
 
     def __init__(self, source: io.AudioInput, clock: Clock, guard: Guard) -> None:
         super().__init__(label="MiseObserver", source=source)
-        self.ring = Ring(MOST_HZ)
+        self.recording = Recording(MOST_HZ)
         self._clock = clock
         self._note_frame = guard(self._note)
         self._resampler: rtc.AudioResampler | None = None
@@ -44,12 +44,12 @@ class InputTap(io.AudioInput):
         if frame.sample_rate > MOST_HZ:
             if self._resampler is None:
                 self._resampler = rtc.AudioResampler(frame.sample_rate, MOST_HZ)
-            for resampled in self._resampler.push(bytearray(mono(frame).tobytes())):
-                self.ring.append(mono(resampled), now)
+            for resampled in self._resampler.push(bytearray(samples_of(frame).tobytes())):
+                self.recording.append(samples_of(resampled), now)
             return
-        if self.ring.sample_rate != frame.sample_rate:
-            self.ring = Ring(frame.sample_rate)
-        self.ring.append(mono(frame), now)
+        if self.recording.sample_rate != frame.sample_rate:
+            self.recording = Recording(frame.sample_rate)
+        self.recording.append(samples_of(frame), now)
 
 
 class Tap(io.AudioOutput):
@@ -110,17 +110,17 @@ class Tap(io.AudioOutput):
         if not self._keep:
             self._note(frame.sample_rate, np.zeros(0, np.int16))
         elif frame.sample_rate <= MOST_HZ:
-            self._note(frame.sample_rate, mono(frame))
+            self._note(frame.sample_rate, samples_of(frame))
         else:
             if self._resampler is None:
                 self._resampler = rtc.AudioResampler(frame.sample_rate, MOST_HZ)
-            for resampled in self._resampler.push(bytearray(mono(frame).tobytes())):
-                self._note(MOST_HZ, mono(resampled))
+            for resampled in self._resampler.push(bytearray(samples_of(frame).tobytes())):
+                self._note(MOST_HZ, samples_of(resampled))
 
     def _end_capture(self) -> None:
         if self._resampler is not None:
             for rest in self._resampler.flush():
-                self._note(MOST_HZ, mono(rest))
+                self._note(MOST_HZ, samples_of(rest))
             self._resampler = None
         self._playback.end_capture()
 
@@ -137,13 +137,9 @@ class Tap(io.AudioOutput):
         self._playback.finished(event.playback_position, event.interrupted, event.synchronized_transcript)
 
 
-def mono(frame: rtc.AudioFrame) -> Samples:
+def samples_of(frame: rtc.AudioFrame) -> Samples:
     """A copy of the frame's samples, its channels as one."""
-    samples = np.frombuffer(bytes(frame.data), np.int16)
-    if frame.num_channels == 1:
-        return samples
-    mixed: Samples = samples.reshape(-1, frame.num_channels).mean(axis=1).astype(np.int16)
-    return mixed
+    return mono(bytes(frame.data), frame.num_channels)
 
 
 def is_in(tap: Tap, output: io.AudioOutput | None) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from mise_observer.turn import Audio, Role
-from mise_observer.voiced import FRAME_S, voiced
-from mise_observer_livekit.ring import Cut
+from mise_observer.recording import Pcm
+from mise_observer.turn import Role
+from mise_observer.voiced import bounds
 
 BEFORE_S = 0.5
 AFTER_S = 0.2
@@ -29,7 +29,7 @@ class Draft:
     text: str
     started_at: float
     ended_at: float
-    sound: Cut | None = None
+    sound: Pcm | None = None
     refine: bool = False
     delay_s: tuple[float, float] = (0.0, 0.0)
     language: str | None = None
@@ -38,37 +38,18 @@ class Draft:
 
 
 def refined(draft: Draft) -> Draft:
-    """With start and end where speech is heard to, less the delay, and nothing but that in its audio.
-
-    Where speech seems to reach the edge of the audio, it is the noise of the line that does: then the time stays.
-    """
+    """With start and end where speech is heard to, less the delay, and nothing but that in its audio."""
     start, end = draft.started_at, draft.ended_at
     sound = draft.sound
     if sound is not None:
-        length = len(sound.samples) / sound.sample_rate
-        found = voiced(sound.samples, sound.sample_rate)
-        if found is not None:
-            if found[0] > FRAME_S / 2:
-                start = sound.at + found[0]
-            if found[1] < length - 2 * FRAME_S:
-                end = sound.at + found[1]
+        begins_s, ends_s = bounds(sound.samples, sound.sample_rate)
+        if begins_s is not None:
+            start = sound.started_at + begins_s
+        if ends_s is not None:
+            end = sound.started_at + ends_s
         if end <= start:
             start, end = draft.started_at, draft.ended_at
-        start = max(start, sound.at)
-        sound = cropped(sound, start, end)
+        start = max(start, sound.started_at)
+        sound = sound.between(start, end)
     started_at, ended_at = start - draft.delay_s[0], end - draft.delay_s[1]
     return replace(draft, started_at=started_at, ended_at=max(started_at, ended_at), sound=sound)
-
-
-def cropped(sound: Cut, start: float, end: float) -> Cut | None:
-    """The part from `start` to `end`; None when it is empty."""
-    first = max(round((start - sound.at) * sound.sample_rate), 0)
-    last = round((end - sound.at) * sound.sample_rate)
-    samples = sound.samples[first:last]
-    return replace(sound, samples=samples, at=sound.at + first / sound.sample_rate) if len(samples) else None
-
-
-def audio_of(sound: Cut | None) -> Audio | None:
-    if sound is None or not len(sound.samples):
-        return None
-    return Audio(data=sound.samples.tobytes(), format="pcm_s16le", sample_rate=sound.sample_rate, channels=1)

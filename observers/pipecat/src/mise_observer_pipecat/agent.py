@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mise_observer_pipecat.recording import MOST_BYTES, Pcm, Samples
+from mise_observer.recording import MOST_BYTES, Pcm, Samples
 from mise_observer_pipecat.said import Said
 from mise_observer_pipecat.script import Script
 
@@ -26,13 +26,17 @@ CUT_OFF_S = 1.0
 
 @dataclass(slots=True)
 class _Turn:
-    """plays_until : where the samples that were handed over end. handed_at : when the last of them were."""
+    """plays_until : where the samples that were handed over end. handed_at : when the last of them were.
+
+    whole : whether there was room for all of them.
+    """
 
     started_at: float
     plays_until: float
     handed_at: float = 0.0
     chunks: list[Samples] = field(default_factory=list)
     bytes: int = 0
+    whole: bool = True
     sample_rate: int = 0
     silent_s: float = 0.0
     interrupted_at: float | None = None
@@ -94,25 +98,23 @@ class AgentTurns:
         else:
             self._turn.interrupted_at = at
 
-    def played(self, samples: Samples, sample_rate: int, at: float, *, speech: bool) -> bool:
-        """One channel, taken by the output just now. speech : not what it mixes in. Returns whether there was room."""
+    def played(self, samples: Samples, sample_rate: int, at: float, *, speech: bool) -> None:
+        """One channel, taken by the output just now. speech : not what it mixes in."""
         turn = self._turn
         if turn is None or (turn.stopped_at is not None and not (speech and turn.interrupted)):
-            return True
+            return
         if turn.sample_rate not in (0, sample_rate):
-            return True
+            return
         turn.sample_rate = sample_rate
         length_s = len(samples) / sample_rate
         silent_s = at - length_s - turn.plays_until
         if silent_s > UNDERRUN_S:
             turn.plays_until += silent_s
             turn.silent_s += silent_s
-            turn.bytes += self._keep(turn, np.zeros(round(silent_s * sample_rate), np.int16))
+            self._keep(turn, np.zeros(round(silent_s * sample_rate), np.int16))
         turn.plays_until += length_s
         turn.handed_at = at
-        kept = self._keep(turn, samples)
-        turn.bytes += kept
-        return kept == samples.nbytes
+        self._keep(turn, samples)
 
     def settled(self, at: float) -> list[Said]:
         """The turn that is over, if one is."""
@@ -128,11 +130,11 @@ class AgentTurns:
         return self._finish()
 
     @staticmethod
-    def _keep(turn: _Turn, samples: Samples) -> int:
-        if turn.bytes + samples.nbytes > MOST_BYTES:
-            return 0
-        turn.chunks.append(samples)
-        return samples.nbytes
+    def _keep(turn: _Turn, samples: Samples) -> None:
+        turn.whole = turn.whole and turn.bytes + samples.nbytes <= MOST_BYTES
+        if turn.whole:
+            turn.chunks.append(samples)
+            turn.bytes += samples.nbytes
 
     def _finish(self) -> list[Said]:
         turn, self._turn = self._turn, None
@@ -147,6 +149,7 @@ class AgentTurns:
                 ended_at=turn.ended_at,
                 audio=_audio(turn),
                 interrupted=turn.interrupted,
+                metadata={} if turn.whole else {"audio": "too_long"},
             )
         ]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mise_observer import Audio, CallEvent, EventType, Stats, Turn, Value
+from mise_observer import CallEvent, EventType, Stats, Turn, Value
 from mise_observer.clock import Clock
 from mise_observer.notices import Notices
 from mise_observer.outbox import Outbox
+from mise_observer.recording import audio_of
 from mise_observer.switches import Switches
 from mise_observer_pipecat.said import Said
 
@@ -74,15 +75,11 @@ class Delivery:
             text=self._text(item.text),
             started_at=self._clock.epoch(item.started_at),
             ended_at=self._clock.epoch(max(item.started_at, item.ended_at)),
-            audio=self._audio(item),
+            audio=audio_of(item.audio) if self._switches.audio else None,
             interrupted=item.interrupted,
             language=item.language,
+            metadata=item.metadata or None,
         )
-
-    def _audio(self, said: Said) -> Audio | None:
-        if not self._switches.audio or said.audio is None or not len(said.audio.samples):
-            return None
-        return Audio(data=said.audio.samples.tobytes(), format="pcm_s16le", sample_rate=said.audio.sample_rate)
 
     def _text(self, text: str) -> str:
         return self._switches.text_of(text, self._notices)

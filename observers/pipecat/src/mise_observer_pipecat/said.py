@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mise_observer import Role
-from mise_observer_pipecat.recording import Pcm
+from mise_observer.recording import Pcm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +21,4 @@ class Said:
     audio: Pcm | None = None
     interrupted: bool | None = None
     language: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)

@@ -10,12 +10,10 @@ Voice activity tells roughly when, the audio exactly; the user turn tells which 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from mise_observer.voiced import FRAME_S, voiced
-from mise_observer_pipecat.recording import Pcm, Recording, Samples
+from mise_observer.recording import Pcm, Recording, Samples
+from mise_observer.voiced import bounds
 from mise_observer_pipecat.said import Said
 
 BEFORE_S = 0.6
@@ -37,16 +35,13 @@ SETTLED_S = 0.5
 TRANSCRIBED_AFTER_S = 1.0
 """Of speech that began later than this before its transcription: that one is rather of what was said before."""
 
-EDGE_S = 10.0
-"""Of the audio at each end of a turn in which its bounds are looked for, so that a long turn costs no more."""
-
 
 @dataclass(slots=True)
 class _Turn:
     """began, ended : as far as is known without the audio; not before `earliest`, not after `latest`.
 
-    claimed : Pipecat made a user turn of it. heard : there may be audio of it. doubtful : voice activity, which there
-    is in this call, knows nothing of it; without a text it is none.
+    claimed : Pipecat makes a user turn of it. committed : that turn is over. heard : there may be audio of it.
+    doubtful : voice activity, which there is in this call, knows nothing of it; without a text it is none.
     """
 
     began: float
@@ -54,6 +49,7 @@ class _Turn:
     ended: float | None = None
     latest: float = 0.0
     claimed: bool = False
+    committed: bool = False
     heard: bool = True
     doubtful: bool = False
     texts: dict[str, list[str]] = field(default_factory=dict)
@@ -83,14 +79,14 @@ class UserTurns:
         number = len(self._participants) + 1
         return self._participants.setdefault(user_id, "user" if number == 1 else f"user-{number}")
 
-    def audio(self, user_id: str, samples: Samples, sample_rate: int, at: float) -> bool:
-        """One channel, the last sample at `at`. Returns whether there was room for it."""
+    def audio(self, user_id: str, samples: Samples, sample_rate: int, at: float) -> None:
+        """One channel, the last sample at `at`."""
         self.participant(user_id)
         recording = self._recordings.get(user_id)
         if recording is None or recording.sample_rate != sample_rate:
             recording = self._recordings[user_id] = Recording(sample_rate)
         recording.forget_before(self._needed_from(at))
-        return recording.append(samples, at)
+        recording.append(samples, at)
 
     def speech_started(self, at: float, after_s: float) -> None:
         """Voice activity: decided at `at`, after so many seconds of speech."""
@@ -124,6 +120,7 @@ class UserTurns:
         turn = self._turn
         if turn is None or not turn.claimed:
             return
+        turn.committed = True
         if turn.ended is None:
             turn.ended = turn.latest = at
         turn.settles = at + (SETTLED_S if turn.texts else SETTLE_S)
@@ -194,8 +191,14 @@ class UserTurns:
         for user_id, texts in (turn.texts or nobody).items():
             audio = self._audio_of(turn, user_id) if turn.heard else None
             began, ended = turn.began, max(turn.ended or turn.began, turn.began)
-            if audio is not None:
-                began, ended = audio.started_at, audio.ended_at if audio.whole else max(ended, audio.ended_at)
+            metadata = {} if turn.committed else {"uncommitted": "true"}
+            if audio is not None and not audio.whole:
+                metadata["audio"] = "too_long"
+                audio = None
+            if audio is None:
+                metadata["times"] = "vad" if turn.heard else "estimated"
+            else:
+                began, ended = audio.started_at, audio.ended_at
             yield Said(
                 participant=self.participant(user_id),
                 role="user",
@@ -204,6 +207,7 @@ class UserTurns:
                 ended_at=ended,
                 audio=audio,
                 language=turn.language,
+                metadata=metadata,
             )
 
     def _audio_of(self, turn: _Turn, user_id: str) -> Pcm | None:
@@ -216,18 +220,7 @@ class UserTurns:
 
 def _trimmed(pcm: Pcm, turn: _Turn) -> Pcm | None:
     """The audio from where somebody begins to speak to where they end, by voice activity where that is not heard."""
-    rate, many = pcm.sample_rate, len(pcm.samples)
-    edge = min(many, round(EDGE_S * rate))
-    first, last = voiced(pcm.samples[:edge], rate), voiced(pcm.samples[many - edge :], rate)
-    start_s, end_s = turn.began - pcm.started_at, (turn.ended or turn.latest) - pcm.started_at
-    # Where speech seems to reach the edge of the audio it is the noise of the line that does.
-    if first is not None and first[0] >= FRAME_S / 2:
-        start_s = first[0]
-    if last is not None and last[1] < edge / rate - 2 * FRAME_S:
-        end_s = (many - edge) / rate + last[1]
-    lower = max(0, round(start_s * rate))
-    upper = many if not pcm.whole else min(many, round(end_s * rate))
-    if upper <= lower:
-        return None
-    kept = np.ascontiguousarray(pcm.samples[lower:upper])
-    return replace(pcm, samples=kept, started_at=pcm.started_at + lower / rate)
+    begins_s, ends_s = bounds(pcm.samples, pcm.sample_rate)
+    start = turn.began if begins_s is None else pcm.started_at + begins_s
+    end = (turn.ended or turn.latest) if ends_s is None else pcm.started_at + ends_s
+    return pcm.between(start, end)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 from pipecat.frames.frames import (
     AggregatedTextFrame,
-    AudioRawFrame,
     BotConnectedFrame,
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -44,11 +42,10 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 
 from mise_observer.clock import Clock
-from mise_observer.notices import Notices
+from mise_observer.recording import mono
 from mise_observer_pipecat import call_events
 from mise_observer_pipecat.agent import AgentTurns
 from mise_observer_pipecat.delivery import Delivery
-from mise_observer_pipecat.recording import Samples
 from mise_observer_pipecat.said import Said
 from mise_observer_pipecat.users import UserTurns
 
@@ -70,10 +67,9 @@ SPEECH = (
 class Watch:
     """Told of every frame when it is pushed first; hands what it makes of them to `delivery`."""
 
-    def __init__(self, delivery: Delivery, clock: Clock, notices: Notices) -> None:
+    def __init__(self, delivery: Delivery, clock: Clock) -> None:
         self._delivery = delivery
         self._clock = clock
-        self._notices = notices
         self._users = UserTurns()
         self._agents: dict[str | None, AgentTurns] = {}
         self._calls = call_events.FunctionCalls()
@@ -143,8 +139,7 @@ class Watch:
         # What a processor makes of the audio comes as frames of its own, beside those of the transport.
         if frame.audio and isinstance(data.source, BaseInputTransport | PipelineSource):
             user_id = getattr(frame, "user_id", "") or ""
-            if not self._users.audio(user_id, _one_channel(frame), frame.sample_rate, at):
-                self._notices.warn("audio_not_kept", "user", why="a turn has more than fits")
+            self._users.audio(user_id, mono(frame.audio, frame.num_channels), frame.sample_rate, at)
 
     def _play(self, data: FramePushed, frame: OutputAudioRawFrame, at: float) -> None:
         agent = self._agent(frame)
@@ -153,8 +148,7 @@ class Watch:
                 agent.script.synthesized(frame.context_id, frame.num_frames / frame.sample_rate)
         elif frame.audio:
             speech = isinstance(frame, TTSAudioRawFrame | SpeechOutputAudioRawFrame)
-            if not agent.played(_one_channel(frame), frame.sample_rate, at, speech=speech):
-                self._notices.warn("audio_not_kept", "agent", why="a turn has more than fits")
+            agent.played(mono(frame.audio, frame.num_channels), frame.sample_rate, at, speech=speech)
 
     def _agent(self, frame: Frame) -> AgentTurns:
         """By the transport's destination, of which there is one, unless a pipeline says otherwise."""
@@ -213,13 +207,3 @@ class Watch:
     def _send(self, turns: list[Said]) -> None:
         for said in turns:
             self._delivery.turn(said)
-
-
-def _one_channel(frame: AudioRawFrame) -> Samples:
-    """The samples, of several channels their mean."""
-    whole = len(frame.audio) // (2 * frame.num_channels) * 2 * frame.num_channels
-    samples = np.frombuffer(frame.audio[:whole], np.int16)
-    if frame.num_channels == 1:
-        return samples
-    mixed: Samples = samples.reshape(-1, frame.num_channels).mean(axis=1).astype(np.int16)
-    return mixed

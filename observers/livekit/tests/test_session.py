@@ -211,7 +211,10 @@ async def test_tools_are_named_and_what_they_were_given_is_not(gateway: Gateway)
     await call.inbox.until(lambda inbox: len(inbox.turns) == 3)
     await call.close()
     (event,) = (event for event in call.inbox.events if event["type"] == "tool_call")
-    assert event["data"] == {"name": "look_up", "failed": False}
+    assert event["data"].pop("duration_ms") >= 0
+    assert event["data"] == {"name": "look_up", "failed": False, "outcome": "completed", "tool_call_id": "c1"}
+    answered = [turn for turn in call.inbox.turns if turn["role"] == "agent"][-1]
+    assert event["at"] <= answered["started_at"]
     assert "4711" not in str(call.inbox)
 
 

@@ -128,11 +128,12 @@ def test_interrupted_agent_turn_has_the_text_of_what_was_heard(happened: Happene
 def test_events_of_the_call_arrive(happened: Happened) -> None:
     kinds = [event["type"] for event in happened.events]
     assert kinds[0] == "room_started"
+    assert happened.events[0]["data"] == {"source": "pipecat"}
     assert kinds[-1] == "call_ended"
     assert happened.events[-1]["data"] == {"reason": "hung up"}
     (tool,) = [event["data"] for event in happened.events if event["type"] == "tool_call"]
     assert (tool["name"], tool["outcome"], tool["failed"]) == (TOOL, "completed", False)
-    assert [data for data in metrics(happened) if data["processor"].startswith("Mind") and data.get("ttfb_ms")]
+    assert [data for data in metrics(happened) if data["processor"].startswith("Mind") and data.get("llm_ttft_ms")]
     assert all(path == "/v1/calls/a-call/events" for path in {event["path"] for event in happened.events})
 
 

@@ -20,17 +20,19 @@ from mise_observer_livekit.speeches import Committed
 from mise_observer_livekit.tap import InputTap, Tap, is_in
 from mise_observer_livekit.turns import Draft
 
-LATENCIES = (
-    "transcription_delay",
-    "end_of_turn_delay",
-    "on_user_turn_completed_delay",
-    "llm_node_ttft",
-    "llm_node_ttfs",
-    "llm_node_tps",
-    "tts_node_ttfb",
-    "playback_latency",
-    "e2e_latency",
-)
+LATENCIES = {
+    "transcription_delay": "transcription_delay_ms",
+    "end_of_turn_delay": "end_of_turn_delay_ms",
+    "on_user_turn_completed_delay": "on_user_turn_completed_delay_ms",
+    "llm_node_ttft": "llm_ttft_ms",
+    "llm_node_ttfs": "llm_ttfs_ms",
+    "tts_node_ttfb": "tts_ttfb_ms",
+    "playback_latency": "playback_latency_ms",
+    "e2e_latency": "e2e_latency_ms",
+}
+TOKENS_A_SECOND = "llm_node_tps"
+USED = {"characters_count": "characters", "audio_duration": "audio_s", "session_duration": "session_s"}
+"""LiveKit's names of what all observers send under one."""
 
 
 class SessionWatch:
@@ -107,7 +109,7 @@ class SessionWatch:
         if self._usage is not None:
             for usage in self._usage.usage.model_usage:
                 counts = {
-                    name: value
+                    USED.get(name, name): value
                     for name, value in usage.model_dump().items()
                     if isinstance(value, str) or (isinstance(value, int | float) and value)
                 }
@@ -260,12 +262,13 @@ class SessionWatch:
 
     def _measured(self, who: str, item: llm.ChatMessage) -> None:
         data: dict[str, Value] = {}
-        for name in LATENCIES:
-            value = item.metrics.get(name)
-            if isinstance(value, int | float):
-                data[f"{name}_ms" if name != "llm_node_tps" else name] = round(
-                    value if name == "llm_node_tps" else 1000 * value, 1
-                )
+        for name, sent_as in LATENCIES.items():
+            seconds = item.metrics.get(name)
+            if isinstance(seconds, int | float):
+                data[sent_as] = round(1000 * seconds, 1)
+        tokens_a_second = item.metrics.get(TOKENS_A_SECOND)
+        if isinstance(tokens_a_second, int | float):
+            data["llm_tokens_per_s"] = round(tokens_a_second, 1)
         if data:
             self._delivery.event("metrics", self._clock.now(), who, **data)
 
@@ -275,7 +278,14 @@ class SessionWatch:
         # Names alone: arguments and results hold what callers said.
         for call, output in event.zipped():
             self._delivery.event(
-                "tool_call", self._clock.of_wall(event.created_at), AGENT, name=call.name, failed=output.is_error
+                "tool_call",
+                self._clock.of_wall(call.created_at),
+                AGENT,
+                name=call.name,
+                failed=output.is_error,
+                outcome="failed" if output.is_error else "completed",
+                duration_ms=round(1000 * max(output.created_at - call.created_at, 0.0), 1),
+                tool_call_id=call.call_id,
             )
 
     def _used(self, event: voice.SessionUsageUpdatedEvent) -> None:

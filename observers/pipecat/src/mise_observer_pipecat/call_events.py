@@ -24,6 +24,10 @@ from pipecat.metrics.metrics import (
     TTSUsageMetricsData,
     TurnMetricsData,
 )
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
 
 from mise_observer import Value
 
@@ -73,21 +77,49 @@ def _call(name: str, tool_call_id: str, outcome: str, seconds: float) -> Data:
     }
 
 
-def metrics(frame: MetricsFrame) -> list[Data]:
-    """Latencies in ms, and what was used (tokens, characters, seconds of audio); not those that say nothing."""
+USED = {
+    "prompt_tokens": "input_tokens",
+    "completion_tokens": "output_tokens",
+    "cache_read_input_tokens": "input_cached_tokens",
+    "cache_creation_input_tokens": "input_cache_creation_tokens",
+    "cache_read_input_audio_tokens": "input_cached_audio_tokens",
+    "reasoning_tokens": "output_reasoning_tokens",
+    "audio_seconds": "audio_s",
+}
+"""Pipecat's names of what all observers send under one."""
+
+
+def stage(processor: FrameProcessor | None) -> str | None:
+    """What it does in an agent; None for what is none of the three."""
+    match processor:
+        case STTService():
+            return "stt"
+        case LLMService():
+            return "llm"
+        case TTSService():
+            return "tts"
+    return None
+
+
+def metrics(frame: MetricsFrame, source: FrameProcessor) -> list[Data]:
+    """Latencies in ms, and what was used (tokens, characters, seconds of audio); not those that say nothing.
+
+    source : pushed it.
+    """
     found = []
     for item in frame.data:
-        figures = _figures(item)
+        figures = _figures(item, stage(source))
         if any(figures.values()):
             found.append({"processor": item.processor, "model": item.model, **figures})
     return found
 
 
-def _figures(item: MetricsData) -> Data:
+def _figures(item: MetricsData, stage: str | None) -> Data:
     figures: Data = {}
     match item:
         case TTFBMetricsData():
-            figures = {"ttfb_ms": _ms(item.value)}
+            name = {"stt": "stt_ttfb_ms", "llm": "llm_ttft_ms", "tts": "tts_ttfb_ms"}.get(stage or "", "ttfb_ms")
+            figures = {name: _ms(item.value)}
         case TTFAMetricsData():
             figures = {"ttfa_ms": _ms(item.ttfa), "leading_silence_ms": _ms(item.leading_silence)}
         case TTFATMetricsData():
@@ -97,9 +129,9 @@ def _figures(item: MetricsData) -> Data:
         case TextAggregationMetricsData():
             figures = {"text_aggregation_ms": _ms(item.value)}
         case TTSUsageMetricsData():
-            figures = {"tts_characters": item.value}
+            figures = {"characters": item.value}
         case LLMUsageMetricsData() | STTUsageMetricsData():
-            figures = {name: value for name, value in item.value.model_dump().items() if value}
+            figures = {USED.get(name, name): value for name, value in item.value.model_dump().items() if value}
         case TurnMetricsData():
             figures = {
                 "turn_complete": item.is_complete,
@@ -115,10 +147,12 @@ def _ms(seconds: float) -> float:
 
 def error(frame: ErrorFrame) -> Data:
     """Where and of which kind. Its message may quote what was said."""
+    kind = stage(frame.processor)
     return {
+        "kind": None if kind is None else f"{kind}_error",
+        "error": None if frame.exception is None else type(frame.exception).__name__,
         "processor": None if frame.processor is None else frame.processor.name,
         "category": None if frame.category is None else frame.category.value,
-        "exception": None if frame.exception is None else type(frame.exception).__name__,
     }
 
 

@@ -78,7 +78,7 @@ class Watch:
 
     def started(self) -> None:
         """The pipeline runs."""
-        self._delivery.event("room_started", self._clock.now(), {"platform": "pipecat"})
+        self._delivery.event("room_started", self._clock.now(), {"source": "pipecat"})
 
     def ended(self) -> None:
         """The worker is done: what is being said is cut off, and there is nothing more."""
@@ -103,7 +103,7 @@ class Watch:
                 self._mark(frame, at)
         elif downstream or frame.broadcast_sibling_id is None:
             self._note_text(frame, at)
-            self._note_event(frame, at)
+            self._note_event(data, frame, at)
         self._send(self._users.settled(at))
         for agent in self._agents.values():
             self._send(agent.settled(at))
@@ -184,9 +184,9 @@ class Watch:
         elif isinstance(frame, LLMTextFrame) and not frame.skip_tts:
             self._agent(frame).script.answer(frame.text)
 
-    def _note_event(self, frame: Frame, at: float) -> None:
+    def _note_event(self, data: FramePushed, frame: Frame, at: float) -> None:
         if isinstance(frame, MetricsFrame):
-            for figures in call_events.metrics(frame):
+            for figures in call_events.metrics(frame, data.source):
                 self._delivery.event("metrics", at, figures, participant=AGENT)
         elif isinstance(frame, FunctionCallInProgressFrame):
             self._calls.began(frame, at)
@@ -197,9 +197,9 @@ class Watch:
         elif isinstance(frame, ErrorFrame):
             self._delivery.event("error", at, call_events.error(frame), participant=AGENT)
         elif isinstance(frame, ClientConnectedFrame):
-            self._delivery.event("participant_joined", at, participant=USER)
+            self._delivery.event("participant_joined", at, {"role": "user"}, participant=USER)
         elif isinstance(frame, BotConnectedFrame):
-            self._delivery.event("participant_joined", at, participant=AGENT)
+            self._delivery.event("participant_joined", at, {"role": "agent"}, participant=AGENT)
         elif isinstance(frame, EndFrame | CancelFrame | StopFrame):
             # What was said before is still being played: the call ends when the worker does.
             self._ending = call_events.ending(frame)

@@ -131,7 +131,9 @@ async def test_user_turns_and_replies_arrive_in_the_order_in_which_they_began(ga
     reasons = [event["data"]["reason"] for event in call.inbox.events if event["type"] == "call_ended"]
     assert reasons == ["user_initiated"]
     measured = [event for event in call.inbox.events if event["type"] == "metrics" and event["participant"] == "agent"]
-    assert any("e2e_latency_ms" in event["data"] for event in measured)
+    names = {name for event in measured for name in event["data"]}
+    assert {"e2e_latency_ms", "llm_ttft_ms", "tts_ttfb_ms"} <= names
+    assert not {name for name in names if "_node_" in name or name.endswith(("_count", "_duration"))}
 
 
 @pytest.mark.parametrize("rate", [16_000, 24_000, 48_000])

@@ -53,7 +53,7 @@ async def test_second_observer_changes_nothing(stack: Stack) -> None:
         await answered(caller)
         await caller.do("leave")
     assert [turn["text"] for turn in await call.turns(2)] == [FIRST.text, SHORT.text]
-    assert log_of(call).count("livekit_attached_twice") == 1
+    assert log_of(call).count("observed_twice") == 1
 
 
 async def test_key_that_is_not_accepted_is_one_line_in_the_log(stack: Stack) -> None:

@@ -19,7 +19,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 import numpy as np
 from livekit import rtc
@@ -126,7 +126,7 @@ async def converse(ctx: JobContext | Joined, script: dict[str, Any]) -> tuple[Wi
     if script["raises"] == "handler":
         session.on("conversation_item_added", broken)
     if (observed := script["observed"]) is not None:
-        attached += [attach(session, cast(JobContext, ctx), **observed) for _ in range(script["observers"])]
+        attached += [attach(session, ctx, **observed) for _ in range(script["observers"])]
     await session.start(agent=Greeter(script["greeting"]), room=ctx.room)
     witness.write("started")
     return witness, attached

@@ -10,7 +10,7 @@ import uuid
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from livekit import rtc
 from livekit.agents import AgentSession, CloseEvent, JobContext
@@ -35,6 +35,13 @@ DRAIN_S = 4.0
 TICK_S = 0.5
 
 _observed: weakref.WeakKeyDictionary[AgentSession[Any], Observer] = weakref.WeakKeyDictionary()
+
+
+class HasRoom(Protocol):
+    """A job's context, or what stands for one."""
+
+    @property
+    def room(self) -> rtc.Room: ...
 
 
 class Observer:
@@ -64,7 +71,7 @@ class Observer:
 
 def attach(
     session: AgentSession[Any],
-    ctx: JobContext | rtc.Room | None = None,
+    ctx: HasRoom | rtc.Room | None = None,
     *,
     endpoint: str | None = None,
     api_key: str | None = None,

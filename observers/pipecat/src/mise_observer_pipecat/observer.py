@@ -35,9 +35,9 @@ _observed: WeakKeyDictionary[PipelineWorker, set[Installation]] = WeakKeyDiction
 class MiseObserver(BaseObserver):
     """Sends the turns and call events of one worker to Mise Voice. Nothing of it raises.
 
-        worker = PipelineWorker(pipeline, observers=[MiseObserver(url, key, call_id=call_id)])
+        worker = PipelineWorker(pipeline, observers=[MiseObserver(endpoint, api_key, call_id=call_id)])
 
-    url, key : of the gateway, with an ingest key; default MISE_VOICE_URL and MISE_VOICE_KEY.
+    endpoint, api_key : of the gateway, with an ingest key; default MISE_VOICE_URL and MISE_VOICE_KEY.
     call_id : groups what is sent; made when it is not given.
     audio, text : False and none of it leaves the process. Times are found in the audio either way.
     redact : gets every text, in a thread, and returns what is sent; a turn whose redaction fails is sent without text.
@@ -47,8 +47,8 @@ class MiseObserver(BaseObserver):
 
     def __init__(
         self,
-        url: str | None = None,
-        key: str | None = None,
+        endpoint: str | None = None,
+        api_key: str | None = None,
         *,
         call_id: str | None = None,
         audio: bool = True,
@@ -66,7 +66,10 @@ class MiseObserver(BaseObserver):
         self._flush_within_s = flush_within_s
         self._running: _Running | None = None
         try:
-            address = url or os.environ.get("MISE_VOICE_URL", ""), key or os.environ.get("MISE_VOICE_KEY", "")
+            address = (
+                endpoint or os.environ.get("MISE_VOICE_URL", ""),
+                api_key or os.environ.get("MISE_VOICE_KEY", ""),
+            )
             sender = Sender(*address, spool=None if spool is None else Path(spool), limits=limits)
             self._running = _Running(address, sender, self.call_id, Switches(audio, text, redact), self._notices)
         except Exception as error:

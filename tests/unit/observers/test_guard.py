@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from mise_observer.guard import Guard
@@ -19,5 +21,12 @@ def test_callback_that_raises_is_told_in_the_log_and_nowhere_else(caplog: pytest
     guarded("one")
     guarded("two")
     assert heard == ["one", "two"]
-    (line,) = [record.getMessage() for record in caplog.records]
-    assert line == "observer_failed count=1 error='TypeError'"
+    (line,) = caplog.messages
+    assert re.fullmatch(r"observer_failed count=1 error='TypeError' at=test_guard.py:\d+", line)
+
+
+def test_what_an_exception_quotes_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    roles: dict[str, str] = {}
+    Guard(Notices())(lambda: roles["sip_+15105550100"])()
+    assert "KeyError" in caplog.text
+    assert "5105550100" not in caplog.text

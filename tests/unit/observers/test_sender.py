@@ -353,7 +353,7 @@ async def test_send_raises_nothing(gateway: ScriptedGateway, caplog: pytest.LogC
     async with Sender(gateway.url, KEY) as sender:
         sender.send("a turn")  # type: ignore[arg-type]
     sender.send(turn())
-    assert "TypeError: str: send takes a Turn or a CallEvent" in caplog.text
+    assert "TypeError('str: send takes a Turn or a CallEvent')" in caplog.text
     assert sender.stats == Stats(dropped_turns=1)
 
 

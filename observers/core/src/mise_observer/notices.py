@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 log = logging.getLogger("mise_observer")
 
@@ -38,5 +39,14 @@ class Notices:
             self._unsaid.clear()
         self._said[place] = now
         said = "".join(f" {name}={value!r}" for name, value in keys.items())
-        # With the traceback of the exception that is being handled, if one is.
-        log.warning("%s count=%d%s", event, count, said, exc_info=sys.exc_info()[0] is not None)
+        log.warning("%s count=%d%s%s", event, count, said, _handled())
+
+
+def _handled() -> str:
+    """Where the exception that is being handled was raised; no traceback, whose last line may quote a caller."""
+    trace = sys.exc_info()[2]
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" at={Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

@@ -135,7 +135,7 @@ class Sender:
                 self._signalled = True
                 self._loop.call_soon_threadsafe(self._notice)
         except Exception as error:
-            self._notices.warn("send_failed", type(error).__name__)
+            self._notices.warn("send_failed", type(error).__name__, error=error)
 
     @property
     def stats(self) -> Stats:

@@ -31,6 +31,5 @@ class Switches:
             failed = f"it returned {type(redacted).__name__}"
         except Exception as error:
             failed = type(error).__name__  # its message may hold the text
-        # Outside the handler: a traceback in the log would show the exception all the same.
         notices.warn("redact_failed", detail="sent without text", error=failed)
         return ""

@@ -9,9 +9,9 @@ from typing import Protocol, get_args
 
 from mise_observer.turn import Role
 
-AGENT = "agent"
-USER = "user"
-"""Participants of a session without a room."""
+AGENT = "\0agent"
+USER = "\0user"
+"""Keys of the session's own agent, and of the user of a session without a room; no identity has a NUL in it."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
 ROLE_ATTRIBUTE = "mise.role"

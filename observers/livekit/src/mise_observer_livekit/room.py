@@ -101,7 +101,7 @@ class RoomWatch:
     def place_of(self, who: str) -> Place:
         person = self._local if who == AGENT else self._people.get(who)
         if person is None or not person.sid:
-            return Place(who if who in (AGENT, USER) else USER, None)
+            return Place("agent" if who == AGENT else "user", None)
         return Place(
             person.sid,
             Room(name=self._name, sid=self._sid, participant_sid=person.current_sid, connected_at=person.connected_at),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from tests.livekit.calls import Call, Stack, direct
-from tests.livekit.conversation import FIRST, OTHER, SECOND, SHORT, Observed
+import pytest
+
+from tests.livekit.calls import Call, Stack, direct, seconds
+from tests.livekit.conversation import FIRST, LONGER, OTHER, SECOND, SHORT, Observed
 from tests.livekit.processes import Caller
 from tests.livekit.truth import find
 
@@ -89,6 +92,26 @@ async def test_other_participants_muted_tracks_and_listeners(stack: Stack) -> No
     assert turns[0]["participant"] == turns[3]["participant"] != turns[2]["participant"]
     samples, rate = await call.audio(turns[2])
     assert find(OTHER.samples, samples, rate).correlation > 0.9
+
+
+async def test_participant_who_leaves_in_mid_word_has_spoken_until_then(stack: Stack) -> None:
+    hears = (FIRST.text, SECOND.text)
+    async with direct(stack, greeting=None, replies=(SHORT.text,), hears=hears) as call, call.caller() as caller:
+        await answered(caller)
+        await caller.do("mute")
+        async with call.caller("other") as other:
+            await other.starts(LONGER)
+            await caller.says(SECOND)  # to nobody, for so long
+            left_at = time.time()
+            await other.do("leave")
+        await caller.do("unmute")
+        await caller.says(SECOND)
+        await caller.hears()
+        await caller.hears_nothing()
+        await caller.do("leave")
+    turns = await call.turns(5)
+    (broken_off,) = [turn for turn in turns if turn["role"] == "user" and not turn["text"]]
+    assert seconds(broken_off["ended_at"]) == pytest.approx(left_at, abs=0.5)
 
 
 async def test_speech_after_a_reconnect(stack: Stack) -> None:

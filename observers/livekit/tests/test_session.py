@@ -171,6 +171,20 @@ async def test_the_words_of_a_backchannel_are_not_in_the_next_turn(gateway: Gate
     assert backchannel["ended_at"] < call.turns("agent")[0]["ended_at"] < turn["started_at"]
 
 
+async def test_a_typed_message_is_a_turn_and_takes_nothing_of_what_was_said(gateway: Gateway) -> None:
+    call = Call(gateway, "Fine")
+    await call.start(Greeter(LONG))
+    await call.agent("speaking")
+    await call.say("mhm")
+    await call.inbox.until(lambda inbox: any(turn["role"] == "agent" for turn in inbox.turns))
+    call.session.generate_reply(user_input="this was typed")
+    await call.inbox.until(lambda inbox: any(turn["text"] == "Fine" for turn in inbox.turns))
+    await call.close()
+    said, typed = call.turns("user")
+    assert (said["text"], said["metadata"]["times"]) == ("mhm", "vad")
+    assert (typed["text"], typed["metadata"], typed["pcm"]) == ("this was typed", {"times": "estimated"}, b"")
+
+
 async def test_an_interrupted_turn_ends_where_it_was_cut(gateway: Gateway) -> None:
     call = Call(gateway, "All right")
     await call.start(Greeter(LONG))

@@ -136,6 +136,23 @@ def test_after_a_long_pause_it_is_another_turn() -> None:
     assert told(speech(speeches, 8, 9, "Anybody?")) == [("Hello?", 1, 2, False)]
 
 
+@pytest.mark.parametrize("speaks_on", [True, False])
+def test_a_turn_that_is_committed_only_when_he_asks_again_takes_nothing_of_the_next(speaks_on: bool) -> None:
+    # s      1  2          8    9
+    # user   |--|          |----|      the first is committed at 8.5 or 9.2: something took its time
+    speeches = Speeches(Agent())
+    speech(speeches, 1, 2, "Where is it?")
+    (uncommitted,) = speeches.started(8)
+    if not speaks_on:
+        speeches.stopped(9)
+    (first,) = speeches.committed(Committed("Where is it?", 1.1, 2.1), 8.5 if speaks_on else 9.2)
+    speeches.stopped(9)
+    speeches.final("Hello?", 9.3)
+    (second,) = speeches.committed(Committed("Hello?", 8.1, 9.1), 9.6)
+    assert told([first, second]) == [("Where is it?", 1, 2, True), ("Hello?", 8, 9, True)]
+    assert first.turn_id == uncommitted.turn_id != second.turn_id
+
+
 def test_nothing_is_settled_while_he_speaks() -> None:
     speeches = Speeches(Agent())
     speeches.started(1)

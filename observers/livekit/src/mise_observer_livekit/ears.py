@@ -67,6 +67,7 @@ class Ear:
             track=track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=FRAME_MS, capacity=QUEUED
         )
         self._speech: vad.VADStream | None = None
+        self._speaking = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -93,8 +94,11 @@ class Ear:
                 self.recording.append(mono(bytes(event.frame.data), 1), self._clock.now())
                 if self._wanted():
                     self._detect(event.frame)
+                else:
+                    self._hush()
         finally:
             looking.cancel()
+            self._hush()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -114,9 +118,17 @@ class Ear:
         async for event in speech:
             now = self._clock.now()
             if event.type == vad.VADEventType.START_OF_SPEECH:
+                self._speaking = True
                 self._on_started(now - event.speech_duration - event.inference_duration)
             elif event.type == vad.VADEventType.END_OF_SPEECH:
+                self._speaking = False
                 self._on_stopped(now - event.silence_duration - event.inference_duration)
+
+    def _hush(self) -> None:
+        """End a speech of which no end will be found: the track is over, or the session listens from now on."""
+        if self._speaking:
+            self._speaking = False
+            self._on_stopped(self._clock.now())
 
     async def _look(self) -> None:
         while True:

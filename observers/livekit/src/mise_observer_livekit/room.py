@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -143,6 +144,22 @@ class RoomWatch:
                     metadata=metadata,
                 )
             )
+
+    def typed(self, who: str, text: str) -> None:
+        """Send what somebody typed, or the program said for him: a turn of no length, beside what he says."""
+        now = self._clock.now()
+        person = self._people.get(who)
+        self._out.turn(
+            Draft(
+                turn_id=uuid.uuid4().hex,
+                who=who,
+                role="user" if person is None else person.role,
+                text=text,
+                started_at=now,
+                ended_at=now,
+                metadata={"times": "estimated"},
+            )
+        )
 
     def settle(self) -> None:
         """Send what is over; to be called about once a second."""

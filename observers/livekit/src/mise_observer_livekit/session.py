@@ -138,9 +138,16 @@ class SessionWatch:
     def _user_item(self, item: llm.ChatMessage) -> None:
         who = self._user
         started_at, ended_at = self._times(item)
+        if started_at is None and self._is_typed(item):
+            self._room.typed(who, item.text_content or "")
+            return
         committed = Committed(item.text_content or "", started_at, ended_at)
         self._room.send(who, self._room.voice(who).speeches.committed(committed, self._clock.now()))
         self._measured(who, item)
+
+    def _is_typed(self, item: llm.ChatMessage) -> bool:
+        """Spoken words have a confidence; those of realtime models not in every release."""
+        return item.transcript_confidence is None and not isinstance(self._session.llm, llm.RealtimeModel)
 
     # --- the agent
 

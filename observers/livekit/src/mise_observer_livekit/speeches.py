@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 BETWEEN_S = 1.0
 """So long the agent has spoken between two speeches when they are not one turn."""
@@ -141,6 +141,9 @@ class Speeches:
 
     def committed(self, item: Committed, at: float) -> list[Said]:
         """The user's turn entered the chat history."""
+        if (late := self._late_of(item)) is not None:
+            self._committed()
+            return [replace(late, text=late.text or item.text, committed=True)]
         claimed, rest = self._claim(item)
         if claimed is None:
             return [*self._close_all(), *self._without_speech(item, at)]
@@ -162,14 +165,18 @@ class Speeches:
         ended_at = self._groups[-1].ended_at
         if ended_at is None or at - ended_at < after_s:
             return []
-        closed = self._close_all()
-        self._late = closed[-1]
-        return closed
+        return self._close_all()
 
     def close(self, at: float) -> list[Said]:
         """The call is over."""
         self.stopped(at)
         return self._close_all()
+
+    def _late_of(self, item: Committed) -> Said | None:
+        """The turn that was sent uncommitted and is committed only now, when he has gone on to the next."""
+        if not self._groups or item.ended_at is None or item.ended_at >= self._groups[-1].speeches[0].started_at:
+            return None
+        return self._late
 
     def _claim(self, item: Committed) -> tuple[list[Speech] | None, list[Speech]]:
         if not self._groups:
@@ -205,6 +212,8 @@ class Speeches:
         closed = [self._said(group, committed=False) for group in self._groups]
         self._groups = []
         self._before += [said.text for said in closed if said.text]
+        if closed:
+            self._late = closed[-1]
         return closed
 
     def _said(self, group: _Group, *, committed: bool) -> Said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 from collections.abc import Collection, Sequence
@@ -53,7 +54,7 @@ class End:
         return f"{self.number.name} {self.process}"
 
     async def strike(self, stack: Stack) -> Collection[Place]:
-        await stack.until_back(self.process, stack.signal(self.process, self.number))
+        await stack.until_back(self.process, await stack.signal(self.process, self.number))
         return NOTHING
 
 
@@ -71,7 +72,7 @@ class Inject:
         return f"calls: {self.how} after {self.step}"
 
     async def strike(self, stack: Stack) -> Collection[Place]:
-        pid = stack.pid("calls")
+        pid = await stack.serving("calls")
         await until_struck(stack, self.step, self.how)
         await stack.until_back("calls", pid)
         return NOTHING
@@ -106,16 +107,16 @@ class Zombie:
         return f"zombie {self.stage}" + (f" after {self.step}" if self.step else "")
 
     async def strike(self, stack: Stack) -> Collection[Place]:
-        pid = stack.pid(self.stage)
+        pid = await stack.serving(self.stage)
         if self.step is None:
-            stack.signal(self.stage, signal.SIGSTOP)
+            os.kill(pid, signal.SIGSTOP)
         else:
             await until_struck(stack, self.step, "stop")
         # Started later, so that it can't have the first one's partitions before the first one is taken for dead.
         other = await stack.add(self.stage, 2)
         await stack.until_alone(other)
         if stack.supervisor.pids.get(self.stage) == pid:
-            stack.signal(self.stage, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
         await stack.until_members(self.stage, 2)
         await stack.remove(other)
         await stack.until_alone(self.stage)
@@ -136,11 +137,11 @@ class Freeze:
         return f"SIGSTOP {self.process} for {self.seconds:g} s"
 
     async def strike(self, stack: Stack) -> Collection[Place]:
-        stack.signal(self.process, signal.SIGSTOP)
+        pid = await stack.signal(self.process, signal.SIGSTOP)
         try:
             await asyncio.sleep(self.seconds)
         finally:
-            stack.signal(self.process, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
         return NOTHING
 
 
@@ -263,13 +264,13 @@ class Brokers:
 
     async def strike(self, stack: Stack) -> Collection[Place]:
         names = [f"kafka-{number}" for number in self.numbers]
-        pids = {name: stack.signal(name, self.number) for name in names}
+        pids = {name: await stack.signal(name, self.number) for name in names}
         if self.number == signal.SIGSTOP:
             try:
                 await stack.until_led_by_others(self.numbers)
             finally:
-                for name in names:
-                    stack.signal(name, signal.SIGCONT)
+                for pid in pids.values():
+                    os.kill(pid, signal.SIGCONT)
         else:
             await asyncio.gather(*(stack.until_back(name, pid) for name, pid in pids.items()))
         await stack.until_in_sync()
@@ -382,4 +383,6 @@ class Together:
         return ", ".join(fault.name for fault in self.faults)
 
     async def strike(self, stack: Stack) -> Collection[Place]:
-        return list(chain.from_iterable(await asyncio.gather(*(fault.strike(stack) for fault in self.faults))))
+        async with asyncio.TaskGroup() as all_of_them:  # so that none goes on in the next test when one fails
+            strikes = [all_of_them.create_task(fault.strike(stack)) for fault in self.faults]
+        return list(chain.from_iterable(strike.result() for strike in strikes))

@@ -38,7 +38,7 @@ async def disturbed(
             await load.until_accepted(strike.at)
             poison += await strike.fault.strike(stack)
         if calls_oversleeps:
-            pid = stack.pid("calls")
+            pid = await stack.serving("calls")
             await until_struck(stack, "marks", "stop")
             other = await stack.add("calls", 2)
             await stack.until_alone(other)

@@ -116,12 +116,22 @@ class Stack:
 
     # --- processes
 
-    def pid(self, name: str) -> int:
-        return self.supervisor.pids[name]
+    async def serving(self, name: str) -> int:
+        """The pid of the process that serves under this name; waits for one that an earlier fault has ended."""
 
-    def signal(self, name: str, number: signal.Signals) -> int:
-        """Send the signal to a process; its pid."""
-        pid = self.pid(name)
+        async def found() -> int | None:
+            pid = self.supervisor.pids.get(name)
+            return pid if pid == self.ready.get(name) else None
+
+        pid = await until(found, lambda pid: pid is not None, within_s=BACK_WITHIN_S)
+        assert pid is not None, (
+            f"{name}: expected it to serve within {BACK_WITHIN_S:.0f} s; its log is {self.services[name].log_file}"
+        )
+        return pid
+
+    async def signal(self, name: str, number: signal.Signals) -> int:
+        """Send the signal to the process that serves under this name; its pid."""
+        pid = await self.serving(name)
         os.kill(pid, number)
         return pid
 

@@ -2,8 +2,8 @@
 
 Response: from the true end of the caller's speech, and from when the agent took him for silent, to the first sample of
 its answer on the track that is sent, in real rooms; agents without an observer, and with one whose gateway is well,
-away, or takes 5 s for each answer, in turns. Load: many sessions in one process, each in a room of its own, without and
-with an observer.
+away, or takes 5 s for each answer, in turns. Load: many sessions in one process, without rooms or each in one of its
+own; not observed, and observed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ TURNS = 5
 """Of a call; 10 of each kind."""
 
 GATEWAYS = ("none", "well", "away", "slow")
-SESSIONS = 10
-"""Twenty fill a core without any observer, and fall behind."""
+IN_ROOMS = 10
+"""Sessions of a process. Callers, server and stages are on the same two cores: with twenty the voices break off."""
+ALONE = 20
+"""Sessions of a process, without rooms."""
+FAKES = Path("observers/livekit/tests").resolve()
 TALK_S = 35.0
 
 
@@ -103,11 +106,12 @@ def _compared(name: str, found: dict[str, list[float]]) -> list[Measurement]:
     ]
 
 
-async def crowd(stack: Stack, folder: Path, *, observed: bool) -> dict[str, float]:
-    """What one process with all sessions took."""
+def planned(stack: Stack, folder: Path, sessions: int, *, observed: bool) -> str:
+    """Path of the plan for `bench.crowd`."""
+    folder.mkdir()
     rooms = []
-    for number in range(SESSIONS):
-        room = f"crowd-{number}-{observed}"
+    for number in range(sessions):
+        room = f"{folder.name}-{number}"
         script = Script(
             folder=str(folder / room),
             observed=stack.observed if observed else None,
@@ -120,17 +124,34 @@ async def crowd(stack: Stack, folder: Path, *, observed: bool) -> dict[str, floa
             for who, kind in (("agent", "agent"), ("caller", "standard"))
         }
         rooms.append({**tokens, "script": str(script.write())})
-    plan = folder / f"plan-{observed}.json"
+    plan = folder / "plan.json"
     said = str(FIRST.write(folder))
     plan.write_text(json.dumps({"url": stack.server.url, "rooms": rooms, "file": said, "seconds": TALK_S}))
-    python = str(python_of("newest"))
-    agents = await spawn([python, "-m", "bench.crowd", "agents", str(plan)], folder / "agents.log", {}, talks=True)
+    return str(plan)
+
+
+async def crowd(stack: Stack, folder: Path, *, in_rooms: bool, observed: bool) -> dict[str, float]:
+    """What one process with all sessions took."""
+    folder = folder / f"{'rooms' if in_rooms else 'alone'}-{'observed' if observed else 'unobserved'}"
+    plan = planned(stack, folder, IN_ROOMS if in_rooms else ALONE, observed=observed)
+    command = [str(python_of("newest")), "-m", "bench.crowd"]
+    environ = {"PYTHONPATH": str(FAKES)}
+    what = "agents" if in_rooms else "alone"
+    agents = await spawn([*command, what, plan], folder / "agents.log", environ, talks=True)
     callers = None
     try:
         assert agents.stdout is not None
-        assert json.loads(await agents.stdout.readline()) == {"ready": True}
-        callers = await spawn([python, "-m", "bench.crowd", "callers", str(plan)], folder / "callers.log", {})
-        found: dict[str, float] = json.loads(await agents.stdout.readline())
+        if in_rooms:
+            assert json.loads(await agents.stdout.readline()) == {"ready": True}
+            callers = await spawn([*command, "callers", plan], folder / "callers.log", environ)
+        ending = asyncio.create_task((callers or agents).wait())
+        measured = asyncio.create_task(agents.stdout.readline())
+        await asyncio.wait({measured, ending}, return_when=asyncio.FIRST_COMPLETED)
+        logs = [log.read_text() for log in folder.glob("*.log")]
+        assert measured.done() or not callers, f"a caller failed: {logs}"
+        line = await measured
+        assert line, f"the agents failed: {logs}"
+        found: dict[str, float] = json.loads(line)
         return found
     finally:
         for process in (agents, callers):
@@ -138,23 +159,24 @@ async def crowd(stack: Stack, folder: Path, *, observed: bool) -> dict[str, floa
                 await stop(process, within_s=1.0)
 
 
-async def measure_crowd(stack: Stack, folder: Path) -> list[Measurement]:
-    without = await crowd(stack, folder, observed=False)
-    with_one = await crowd(stack, folder, observed=True)
-    how = f"of {SESSIONS} in one process, {TALK_S:.0f} s of talk; {{:.0f}} answers, {{:.0f}} turns and events sent"
+async def measure_crowd(stack: Stack, folder: Path, *, in_rooms: bool) -> list[Measurement]:
+    without = await crowd(stack, folder, in_rooms=in_rooms, observed=False)
+    with_one = await crowd(stack, folder, in_rooms=in_rooms, observed=True)
+    sessions, where = (IN_ROOMS, "in a room") if in_rooms else (ALONE, "without a room")
+    how = f"of {sessions} in one process, {TALK_S:.0f} s of talk; {{:.0f}} answers, {{:.0f}} turns and events sent"
     return [
         measurement
         for name, found in (("no observer", without), ("observer", with_one))
         for measurement in (
             Measurement(
-                name=f"CPU of a call, {name}",
-                value=1000 * found["cpu_s"] / found["wall_s"] / SESSIONS,
+                name=f"CPU of a call {where}, {name}",
+                value=1000 * found["cpu_s"] / found["wall_s"] / sessions,
                 unit="ms/s",
                 how=how.format(found["answers"], found["sent"]),
             ),
             Measurement(
-                name=f"memory of a call, {name}",
-                value=found["peak_mib"] / SESSIONS,
+                name=f"memory of a call {where}, {name}",
+                value=found["peak_mib"] / sessions,
                 unit="MiB",
                 how=f"greatest RSS of the process, {found['peak_mib']:.0f} MiB, by its calls",
             ),
@@ -166,7 +188,13 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with stacked(folder) as stack:
-            report([*await measure_responses(stack), *await measure_crowd(stack, folder)])
+            report(
+                [
+                    *await measure_crowd(stack, folder, in_rooms=False),
+                    *await measure_crowd(stack, folder, in_rooms=True),
+                    *await measure_responses(stack),
+                ]
+            )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ WORD_S = 0.25
 
 
 class Ears(stt.STT[Any]):
-    """Recognises what the script says, in order: word by word while it hears speech, all of it once it is quiet."""
+    """Recognises what the script says, in order: word by word while it hears speech, all of it once it is quiet.
+
+    It tells, too, when speech begins and ends, which an agent with turn detection "stt" goes by.
+    """
 
     def __init__(self, hears: Sequence[str]) -> None:
         super().__init__(
@@ -64,12 +67,14 @@ class _Hearing(stt.RecognizeStream):
             if not words and loud:
                 words = (self._ears.left.pop(0) if self._ears.left else "and so on").split()
                 spoken_s, told = 0.0, 0
+                self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.START_OF_SPEECH))
             if not words:
                 continue
             spoken_s += frame.duration
             quiet_s = 0.0 if loud else quiet_s + frame.duration
             if quiet_s >= QUIET_S:
                 self._tell(stt.SpeechEventType.FINAL_TRANSCRIPT, words)
+                self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.END_OF_SPEECH))
                 words = []
             elif (known := min(len(words), 1 + int(spoken_s / WORD_S))) > told and loud:
                 told = known

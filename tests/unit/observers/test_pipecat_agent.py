@@ -117,6 +117,37 @@ def test_output_that_takes_audio_ahead_of_time_and_is_not_cut_off_plays_all_of_i
     assert only(agent.settled(20.0)).ended_at == pytest.approx(16.0)
 
 
+def test_what_was_handed_over_to_its_end_is_cut_off_while_the_last_of_it_is_played() -> None:
+    """As in a room of LiveKit, whose output takes a second ahead of time and is cleared."""
+    # handed over   |--------|            it stops speaking with the last of it
+    # played        |---------------|x    the cut
+    agent = AgentTurns("agent")
+    script(agent)
+    agent.started(10.0)
+    agent.stopped(play(agent, 10.0, 6.0, pace=0.8))
+    assert agent.settled(15.2) == []
+    agent.interrupted(15.4)
+    turn = only(agent.settled(15.4 + LAST_CHUNK_S))
+    assert (turn.interrupted, turn.text) == (True, "Pity the world, or else. This glutton be. To eat the")
+    assert turn.ended_at == pytest.approx(15.4)
+    assert turn.audio is not None
+    assert len(turn.audio.samples) == pytest.approx(5.4 * RATE, abs=1)
+
+
+def test_next_answer_begins_when_the_last_of_the_one_before_is_played() -> None:
+    agent = AgentTurns("agent")
+    script(agent, sentences=["One."], key="a")
+    script(agent, sentences=["Two."], key="b")
+    agent.started(10.0)
+    now = play(agent, 10.0, 2.0, pace=0.5)
+    agent.stopped(now)
+    first = only(agent.started(now))
+    agent.stopped(play(agent, now, 2.0, pace=0.5))
+    second = only(agent.settled(20.0))
+    assert (first.text, second.text) == ("One.", "Two.")
+    assert (first.ended_at, second.started_at, second.ended_at) == pytest.approx((12.0, 12.0, 14.0))
+
+
 def test_underrun_is_silence_in_the_audio() -> None:
     agent = AgentTurns("agent")
     agent.started(10.0)
@@ -152,6 +183,20 @@ def test_sentence_that_is_cut_off_before_its_text_came_has_text() -> None:
     agent.interrupted(now)
     agent.stopped(now)
     assert only(agent.settled(20.0)).text == "Pity the"
+
+
+def test_text_that_comes_before_all_of_its_sound_is_cut_by_its_share_of_it() -> None:
+    """As from a service that is given word by word: its sentences, with the spaces in between, then the audio."""
+    agent = AgentTurns("agent")
+    for sentence in ["Pity the world, or else. ", "This glutton be. ", "To eat the due."]:
+        agent.script.announced("answer", sentence)
+        agent.script.spoken("answer", sentence, spaced=False)
+    agent.script.synthesized("answer", 6.0)
+    agent.started(10.0)
+    now = play(agent, 10.0, 3.0)
+    agent.interrupted(now)
+    agent.stopped(now)
+    assert only(agent.settled(20.0)).text == "Pity the world, or else. This"
 
 
 def test_speech_service_without_text_leaves_the_language_models() -> None:

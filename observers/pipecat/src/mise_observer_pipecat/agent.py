@@ -12,7 +12,7 @@ import numpy as np
 
 from mise_observer.recording import MOST_BYTES, Pcm, Samples
 from mise_observer_pipecat.said import Said
-from mise_observer_pipecat.script import Script
+from mise_observer_pipecat.script import Played, Script
 
 UNDERRUN_S = 0.2
 """An output that waits longer for its next samples was silent in between; less is how punctual it is."""
@@ -28,7 +28,7 @@ CUT_OFF_S = 1.0
 class _Turn:
     """plays_until : where the samples that were handed over end. handed_at : when the last of them were.
 
-    whole : whether there was room for all of them.
+    whole : whether there was room for all of them. played : of a turn that was not cut off when it stopped.
     """
 
     started_at: float
@@ -42,6 +42,7 @@ class _Turn:
     interrupted_at: float | None = None
     stopped_at: float | None = None
     text: str = ""
+    played: Played | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -59,9 +60,15 @@ class _Turn:
         stopped_at = self.started_at if self.stopped_at is None else self.stopped_at
         if not self.chunks:
             return max(stopped_at, self.started_at)
-        if self.interrupted:
-            return max(min(self.plays_until, max(stopped_at, self.handed_at)), self.started_at)
+        if self.interrupted_at is not None and self.interrupted:
+            dropped_at = max(stopped_at, self.interrupted_at, self.handed_at)
+            return max(min(self.plays_until, dropped_at), self.started_at)
         return self.plays_until
+
+    @property
+    def heard_s(self) -> float:
+        """Of what was synthesized."""
+        return self.ended_at - self.started_at - self.silent_s
 
 
 class AgentTurns:
@@ -78,8 +85,10 @@ class AgentTurns:
     def started(self, at: float) -> list[Said]:
         """The output begins to play speech. Returns the turn before, if it was not settled yet."""
         self.stopped(at)
+        # An output that takes samples ahead of time still plays those of the turn before.
+        begins = at if self._turn is None else max(at, self._turn.ended_at)
         done = self._finish()
-        self._turn = _Turn(started_at=at, plays_until=at)
+        self._turn = _Turn(started_at=begins, plays_until=begins)
         return done
 
     def stopped(self, at: float) -> None:
@@ -88,15 +97,23 @@ class AgentTurns:
         if turn is None or turn.stopped_at is not None:
             return
         turn.stopped_at = at
-        heard_s = turn.ended_at - turn.started_at - turn.silent_s
-        turn.text = self.script.cut(heard_s, turn.ended_at) if turn.interrupted else self.script.played()
+        if turn.interrupted:
+            turn.text = self.script.cut(turn.heard_s, turn.ended_at)
+        else:
+            turn.played = self.script.played()
+            turn.text = turn.played.text
 
     def interrupted(self, at: float) -> None:
         """Somebody else takes the floor; what was not played yet won't be."""
-        if self._turn is None or self._turn.stopped_at is not None:
-            self.script.clear()
-        else:
-            self._turn.interrupted_at = at
+        turn = self._turn
+        if turn is not None and turn.stopped_at is None:
+            turn.interrupted_at = at
+            return
+        self.script.clear()
+        if turn is not None and turn.played is not None and turn.plays_until - at > UNDERRUN_S:
+            # It was handed over to its end, and the last of it was still to be played.
+            turn.interrupted_at = at
+            turn.text = turn.played.cut(turn.heard_s, turn.ended_at)
 
     def played(self, samples: Samples, sample_rate: int, at: float, *, speech: bool) -> None:
         """One channel, taken by the output just now. speech : not what it mixes in."""
@@ -119,7 +136,7 @@ class AgentTurns:
     def settled(self, at: float) -> list[Said]:
         """The turn that is over, if one is."""
         turn = self._turn
-        if turn is None or turn.stopped_at is None or at - turn.stopped_at < LAST_CHUNK_S:
+        if turn is None or turn.stopped_at is None or at - max(turn.stopped_at, turn.ended_at) < LAST_CHUNK_S:
             return []
         return self._finish()
 

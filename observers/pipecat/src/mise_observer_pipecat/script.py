@@ -1,13 +1,14 @@
 """What the agent is about to say, and how much of it was heard when it is cut off. Pure.
 
 Pipecat's text goes ahead of the sound: a speech service hands on the text of a sentence with its audio, seconds before
-it is played; or each word with the time at which it will be played.
+it is played; or all of the text before the first of the audio; or each word with the time at which it will be played.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 MOST_CONTEXTS = 100
 """Waiting to be played; an agent whose sound nobody plays must not take the memory."""
@@ -36,6 +37,19 @@ class _Context:
     synthesized_s: float = 0.0
     over: bool = False
     lasting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What was played to its end, as far as is known. text : all of it."""
+
+    text: str
+    _context: _Context | None = None
+
+    def cut(self, heard_s: float, at: float) -> str:
+        """The text of what was heard of it, if the end of it was cut off after all, as of `Script.cut`."""
+        heard = "" if self._context is None else _heard(self._context, heard_s, at)
+        return heard or self.text
 
 
 class Script:
@@ -71,16 +85,16 @@ class Script:
     def context_over(self, key: str | None) -> None:
         self._context(key).over = True
 
-    def played(self) -> str:
-        """The text of what was played to its end."""
+    def played(self) -> Played:
+        """What was played to its end."""
         context = self._playing()
         if context is None:
-            return self._take_answer()
-        text = _joined(context.pieces or context.announced)
+            return Played(self._take_answer())
+        played = replace(context)
         context.pieces, context.announced, context.synthesized_s = [], [], 0.0
         if context.over or len(self._contexts) > 1:
             self._contexts.popleft()
-        return text or self._take_answer()
+        return Played(_joined(played.pieces or played.announced) or self._take_answer(), played)
 
     def cut(self, heard_s: float, at: float) -> str:
         """The text of what was heard when it was cut off after so many seconds, at `at`; nothing of it remains.
@@ -128,8 +142,8 @@ def _heard(context: _Context, heard_s: float, at: float) -> str:
     heard: list[_Piece] = []
     begins_s = 0.0
     # Of what is only announced the end is not known: it is at least as long as what is synthesized of it.
-    rest = [_Piece(piece.text, piece.spaced, context.synthesized_s) for piece in context.announced]
-    for piece in [*context.pieces, *rest]:
+    rest = [replace(piece, ends_s=context.synthesized_s) for piece in context.announced]
+    for piece in _with_sound([*context.pieces, *rest], context.synthesized_s):
         if piece.at is not None:
             if piece.at > at and heard:
                 break
@@ -140,13 +154,31 @@ def _heard(context: _Context, heard_s: float, at: float) -> str:
         share = 1.0 if piece.ends_s <= heard_s else (heard_s - begins_s) / (piece.ends_s - begins_s)
         words = piece.text.split()
         kept = max(1, round(share * len(words)))
-        heard.append(piece if kept >= len(words) else _Piece(" ".join(words[:kept]), piece.spaced, piece.ends_s))
+        heard.append(piece if kept >= len(words) else replace(piece, text=" ".join(words[:kept])))
         begins_s = piece.ends_s
     return _joined(heard)
+
+
+def _with_sound(pieces: list[_Piece], synthesized_s: float) -> Iterator[_Piece]:
+    """The pieces, each with sound: what came before any of its own shares that of the next one, or of the rest."""
+    waiting: list[_Piece] = []
+    ends_s = 0.0
+    for piece in pieces:
+        if piece.at is not None:
+            yield piece
+            continue
+        waiting.append(piece)
+        if piece.ends_s > ends_s:
+            ends_s = piece.ends_s
+            yield replace(waiting[0], text=_joined(waiting), ends_s=ends_s)
+            waiting = []
+    if waiting:
+        yield replace(waiting[0], text=_joined(waiting), ends_s=max(ends_s, synthesized_s))
 
 
 def _joined(pieces: list[_Piece]) -> str:
     text = ""
     for piece in pieces:
-        text += piece.text if piece.spaced or not text else f" {piece.text}"
+        apart = text and not piece.spaced and not text[-1].isspace() and not piece.text[:1].isspace()
+        text += f" {piece.text}" if apart else piece.text
     return text.strip()

@@ -39,6 +39,7 @@ def made(switches: Switches) -> Turn:
 def test_everything_is_sent_unless_told_otherwise() -> None:
     turn = made(Switches())
     assert (turn.call_id, turn.participant, turn.role, turn.language) == ("call", "user", "user", "en-US")
+    assert turn.turn_id == SAID.turn_id
     assert (turn.text, turn.started_at, turn.ended_at) == (SAID.text, 1_764_000_005.0, 1_764_000_006.5)
     assert turn.audio is not None
     assert turn.audio.data == np.arange(8_000, dtype="<i2").tobytes()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mise_observer_pipecat.said import Said
-from mise_observer_pipecat.users import SETTLE_S, SETTLED_S, UserTurns
+from mise_observer_pipecat.users import LATE_S, SETTLE_S, SETTLED_S, UserTurns
 
 RATE = 16_000
 FRAME_S = 0.02
@@ -125,6 +125,51 @@ def test_turn_without_transcription_is_still_a_turn() -> None:
     assert spans(line.said) == pytest.approx([1.0, 2.0], abs=WITHIN_S)
 
 
+def test_transcription_that_comes_after_the_turn_was_sent_is_the_same_turn_again_with_its_text() -> None:
+    line = Line((1.0, 2.0))
+    line.speech(1.0, 2.0)
+    line.until(line.now + SETTLE_S + 1.0)
+    line.users.transcribed("", "I would like", line.now, "en")
+    line.until(line.now + 1.0)
+    line.text("a table.")
+    line.until(line.now + 1.0)
+    without, with_some, with_all = line.said
+    assert [without.text, with_some.text, with_all.text] == ["", "I would like", "I would like a table."]
+    assert {turn.turn_id for turn in line.said} == {without.turn_id}
+    assert spans([with_all]) == spans([without])
+    assert with_all.audio is without.audio is not None
+    assert with_all.language == "en"
+
+
+def test_transcription_that_comes_far_too_late_is_a_turn_without_audio() -> None:
+    line = Line((1.0, 2.0))
+    line.speech(1.0, 2.0)
+    line.until(line.now + SETTLE_S + LATE_S + 0.2)
+    line.text("Hello?")
+    line.until(line.now + 1.0)
+    assert [(turn.text, turn.audio is None) for turn in line.said] == [("", False), ("Hello?", True)]
+    assert len({turn.turn_id for turn in line.said}) == 2
+
+
+def test_next_speech_keeps_its_transcription_though_the_one_before_has_none() -> None:
+    # a door, and a word
+    line = Line((1.0, 1.3), (6.0, 6.3))
+    line.speech(1.0, 1.3)
+    line.speech(6.0, 6.3)
+    line.text("Yes.")
+    line.until(9.0)
+    assert [turn.text for turn in line.said] == ["", "Yes."]
+
+
+def test_late_transcription_comes_with_the_end_of_the_call() -> None:
+    line = Line((1.0, 2.0))
+    line.speech(1.0, 2.0)
+    line.until(line.now + SETTLE_S + 0.1)
+    line.text("Goodbye.")
+    (again,) = line.users.close(line.now)
+    assert (again.text, again.turn_id) == ("Goodbye.", line.said[0].turn_id)
+
+
 def test_turn_with_text_does_not_wait_for_long() -> None:
     line = Line((1.0, 2.0))
     line.speech(1.0, 2.0)
@@ -211,6 +256,75 @@ def test_two_people_in_one_turn_are_two_turns() -> None:
     line.users.turn_stopped(line.now)
     line.until(4.0)
     assert [(turn.participant, turn.text) for turn in line.said] == [("user", "Yes."), ("user-2", "Yes, please.")]
+
+
+class Two:
+    """Two people with a stream each, and one voice activity for both."""
+
+    def __init__(self, *sounds: tuple[str, float, float]) -> None:
+        self.a, self.b = (
+            Line(*((start, end) for who, start, end in sounds if who == name), user_id=name) for name in ("a", "b")
+        )
+        self.users = self.b.users = self.a.users
+
+    def until(self, moment: float) -> None:
+        while self.a.now < moment - 1e-9:
+            self.a.until(self.a.now + FRAME_S)
+            self.b.until(self.b.now + FRAME_S)
+
+    def speech(self, start: float, end: float) -> None:
+        self.until(start + 0.35)
+        self.users.speech_started(self.a.now, 0.2)
+        self.until(end + 0.24)
+        self.users.speech_stopped(self.a.now, 0.2)
+
+    @property
+    def said(self) -> list[Said]:
+        return sorted([*self.a.said, *self.b.said], key=lambda turn: turn.started_at)
+
+
+def test_who_has_a_stream_of_his_own_never_gets_anothers_audio() -> None:
+    two = Two(("a", 1.0, 2.0))
+    two.speech(1.0, 2.0)
+    two.users.transcribed("b", "Was that me?", two.a.now)
+    two.users.transcribed("nobody known", "Or me?", two.a.now)
+    two.until(4.0)
+    b, unknown = two.said
+    assert (b.participant, b.text) == ("user-2", "Was that me?")
+    assert b.audio is not None
+    assert np.abs(b.audio.samples).max() < 10
+    assert (unknown.participant, unknown.audio, unknown.metadata["times"]) == ("user-3", None, "vad")
+
+
+@pytest.mark.parametrize("transcribed", [True, False])
+def test_turn_of_nobody_named_is_of_who_is_heard(transcribed: bool) -> None:
+    two = Two(("b", 1.0, 2.0))
+    two.speech(1.0, 2.0)
+    if transcribed:
+        two.users.transcribed("", "Hello.", two.a.now)
+    two.until(6.0)
+    (turn,) = two.said
+    assert (turn.participant, turn.text) == ("user-2", "Hello." if transcribed else "")
+    assert spans([turn]) == pytest.approx([1.0, 2.0], abs=WITHIN_S)
+    assert turn.audio is not None
+    assert np.abs(turn.audio.samples).max() > 5_000
+
+
+def test_turn_of_nobody_named_has_no_audio_when_two_are_heard() -> None:
+    two = Two(("a", 1.0, 2.0), ("b", 1.2, 1.9))
+    two.speech(1.0, 2.0)
+    two.users.transcribed("", "Hello.", two.a.now)
+    two.until(4.0)
+    (turn,) = two.said
+    assert (turn.participant, turn.audio) == ("user", None)
+
+
+def test_only_stream_is_that_of_a_transcription_without_a_name() -> None:
+    line = Line((1.0, 2.0), user_id="a")
+    line.speech(1.0, 2.0)
+    line.users.transcribed("", "Hello.", line.now)
+    line.until(4.0)
+    assert spans(line.said) == pytest.approx([1.0, 2.0], abs=WITHIN_S)
 
 
 def test_silence_is_not_kept() -> None:

@@ -70,6 +70,7 @@ class Delivery:
             )
         return Turn(
             call_id=self._call_id,
+            turn_id=item.turn_id,
             participant=item.participant,
             role=item.role,
             text=self._text(item.text),

@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 
 from mise_observer import Role
 from mise_observer.recording import Pcm
+from mise_observer.turn import new_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A turn on the clock of whoever built it. interrupted : None where nobody says it."""
+    """A turn on the clock of whoever built it.
 
+    turn_id : the same turn under it again replaces it. interrupted : None where nobody says it.
+    """
+
+    turn_id: str = field(default_factory=new_id)
     participant: str
     role: Role
     text: str = field(repr=False)

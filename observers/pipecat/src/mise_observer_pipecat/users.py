@@ -10,7 +10,7 @@ Voice activity tells roughly when, the audio exactly; the user turn tells which 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mise_observer.recording import Pcm, Recording, Samples
 from mise_observer.voiced import bounds
@@ -27,7 +27,10 @@ KEEP_S = 3.0
 """Audio kept while nobody speaks: longer than any detector takes to say that somebody does."""
 
 SETTLE_S = 2.0
-"""So long a turn without text waits for its transcription."""
+"""So long a turn without text waits for its transcription, before it is sent without."""
+
+LATE_S = 10.0
+"""A transcription that comes so long after such a turn has been sent still is its: the turn is sent again with it."""
 
 SETTLED_S = 0.5
 """So long a turn with text waits for more of it, or for Pipecat to make it part of a user turn."""
@@ -57,6 +60,15 @@ class _Turn:
     settles: float = 0.0
 
 
+@dataclass(slots=True)
+class _Late:
+    """A turn that was sent without text, or with what of it came late. again : it is to be sent again."""
+
+    said: Said
+    until: float
+    again: bool = False
+
+
 class UserTurns:
     """Told of one thing after another, each with its time in seconds on one clock; `settled` gives the turns.
 
@@ -70,6 +82,7 @@ class UserTurns:
         self._has_voice_activity = False
         self._turn: _Turn | None = None
         self._waiting: list[_Turn] = []
+        self._late: _Late | None = None
         self._ended_last = float("-inf")
 
     def participant(self, user_id: str) -> str:
@@ -128,17 +141,27 @@ class UserTurns:
 
     def transcribed(self, user_id: str, text: str, at: float, language: str | None = None) -> None:
         """A final transcription."""
-        turn = self._transcribed_turn(at) if text.strip() else None
+        if not text.strip():
+            return
+        participant = self.participant(user_id)
+        turn, late = self._transcribed_turn(at), self._late
+        if turn is None and late is not None and at <= late.until and participant == late.said.participant:
+            known = f"{late.said.text} {text.strip()}".strip()
+            late.said = replace(late.said, text=known, language=language or late.said.language)
+            late.again = True
+            return
+        if turn is None and not self.muted:  # nobody was heard: a typed message
+            turn = _Turn(began=at, earliest=at, ended=at, latest=at, heard=False)
+            self._waiting.append(turn)
         if turn is None:
             return
         turn.texts.setdefault(user_id, []).append(text)
         turn.language = language or turn.language
-        self.participant(user_id)
         if turn.ended is not None and (not turn.claimed or turn in self._waiting):
             turn.settles = at + SETTLED_S
 
     def settled(self, at: float) -> list[Said]:
-        """The turns to which nothing more is added, oldest first."""
+        """The turns to which nothing more is added, oldest first; those that are sent again among them."""
         turn = self._turn
         if turn is not None and not turn.claimed and turn.ended is not None and turn.settles <= at:
             self._put_aside()
@@ -146,7 +169,13 @@ class UserTurns:
         while ready < len(self._waiting) and self._waiting[ready].settles <= at:
             ready += 1
         done, self._waiting = self._waiting[:ready], self._waiting[ready:]
-        return [said for turn in done for said in self._said(turn)]
+        said = self._once_more(at)
+        for turn in done:
+            made = list(self._said(turn))
+            said += made
+            if made and not turn.texts:
+                self._late = _Late(made[0], at + LATE_S)
+        return said
 
     def close(self, at: float) -> list[Said]:
         """Whatever there is; what is being said ends now."""
@@ -154,7 +183,19 @@ class UserTurns:
             self._turn.ended = self._turn.latest = at
         self._put_aside()
         done, self._waiting = self._waiting, []
-        return [said for turn in done for said in self._said(turn)]
+        return [*self._once_more(at), *(said for turn in done for said in self._said(turn))]
+
+    def _once_more(self, at: float) -> list[Said]:
+        """What is to be sent again."""
+        late = self._late
+        if late is None:
+            return []
+        if at > late.until:
+            self._late = None
+        if not late.again:
+            return []
+        late.again = False
+        return [late.said]
 
     def _new(self, began: float, before_s: float) -> _Turn:
         return _Turn(began=began, earliest=max(began - before_s, self._ended_last))
@@ -166,20 +207,12 @@ class UserTurns:
             self._turn = None
 
     def _transcribed_turn(self, at: float) -> _Turn | None:
+        """Which turn it is of, of those that are not sent yet."""
         now = self._turn
         before = next((turn for turn in self._waiting if turn.heard and not turn.texts), None)
         if now is not None and (before is None or now.texts or at - now.began >= TRANSCRIBED_AFTER_S):
             return now
-        if before is not None:
-            return before
-        if self._waiting:
-            return self._waiting[-1]
-        if self.muted:
-            return None
-        # Nobody was heard: a typed message, or a transcription that came too late for its turn.
-        turn = _Turn(began=at, earliest=at, ended=at, latest=at, heard=False)
-        self._waiting.append(turn)
-        return turn
+        return before or (self._waiting[-1] if self._waiting else None)
 
     def _needed_from(self, at: float) -> float:
         turns = self._waiting if self._turn is None else [*self._waiting, self._turn]
@@ -188,7 +221,8 @@ class UserTurns:
     def _said(self, turn: _Turn) -> Iterator[Said]:
         """One turn for each participant who was transcribed in it, or one without text."""
         nobody: dict[str, list[str]] = {} if turn.doubtful else {"": []}
-        for user_id, texts in (turn.texts or nobody).items():
+        for named, texts in (turn.texts or nobody).items():
+            user_id = named or self._speaker(turn)
             audio = self._audio_of(turn, user_id) if turn.heard else None
             began, ended = turn.began, max(turn.ended or turn.began, turn.began)
             metadata = {} if turn.committed else {"uncommitted": "true"}
@@ -210,10 +244,20 @@ class UserTurns:
                 metadata=metadata,
             )
 
+    def _speaker(self, turn: _Turn) -> str:
+        """Whose turn it is, when nobody is named: the only one with a stream, or of several the only one heard."""
+        heard = list(self._recordings)
+        if len(heard) > 1:
+            heard = [user_id for user_id in heard if self._speaks(turn, user_id)]
+        return heard[0] if len(heard) == 1 else ""
+
+    def _speaks(self, turn: _Turn, user_id: str) -> bool:
+        pcm = self._recordings[user_id].cut(turn.earliest, turn.latest)
+        return pcm is not None and any(edge is not None for edge in bounds(pcm.samples, pcm.sample_rate))
+
     def _audio_of(self, turn: _Turn, user_id: str) -> Pcm | None:
-        recording = (
-            self._recordings.get(user_id) or self._recordings.get("") or next(iter(self._recordings.values()), None)
-        )
+        """From the stream of that user, or the one that is of all; never from another's."""
+        recording = self._recordings.get(user_id) or self._recordings.get("")
         pcm = None if recording is None else recording.cut(turn.earliest, turn.latest)
         return None if pcm is None else _trimmed(pcm, turn)
 

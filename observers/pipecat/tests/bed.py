@@ -21,6 +21,7 @@ import soundfile
 from numpy.typing import NDArray
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import (
+    EndFrame,
     Frame,
     FunctionCallFromLLM,
     InputAudioRawFrame,
@@ -139,6 +140,8 @@ class World:
     """Until when the microphone has heard."""
     muted: bool = False
     """The track sends no frames."""
+    hung_up_at: float = 0.0
+    """When the agent's side of the line was told to close."""
     _speech: Samples = field(default_factory=lambda: np.zeros(0, np.int16))
     _noise: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
@@ -226,6 +229,10 @@ class Loudspeaker(BaseOutputTransport):
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
         await self.set_transport_ready(frame)
+
+    async def stop(self, frame: EndFrame) -> None:
+        await super().stop(frame)
+        self._world.hung_up_at = time.monotonic()
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
         now = time.monotonic()

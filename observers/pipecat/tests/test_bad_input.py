@@ -6,9 +6,10 @@ import logging
 import time
 
 import pytest
-from bed import FRAME, RATE, Call, call, clip, observed_by
-from pipecat.frames.frames import EndFrame, InputAudioRawFrame
-from pipecat.observers.base_observer import FramePushed
+from bed import FRAME, RATE, USER_ID, Call, call, clip, observed_by
+from pipecat.frames.frames import EndFrame, InputAudioRawFrame, TranscriptionFrame
+from pipecat.observers.base_observer import BaseObserver, FramePushed
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_mute.always_user_mute_strategy import AlwaysUserMuteStrategy
 from scripted import Row, ScriptedGateway, answer
 
@@ -63,18 +64,14 @@ async def test_gateway_that_refuses_changes_nothing_in_the_call(gateway: Scripte
     assert watching.stats.sent == 0
 
 
-async def test_gateway_that_is_away_delays_the_end_by_no_more_than_was_allowed(gateway: ScriptedGateway) -> None:
+async def test_gateway_that_is_away_delays_the_end_by_no_more_than_was_allowed_when_the_line_is_closed(
+    gateway: ScriptedGateway,
+) -> None:
     gateway.always = answer(503)
     watching = observer(gateway, flush_within_s=0.4)
     made = call(observed_by([watching]), [[GREETING]])
-    ended: list[float] = []
-
-    async def finished(*_: object) -> None:
-        ended.append(time.monotonic())
-
-    made.worker.add_event_handler("on_pipeline_finished", finished)
     await made.run(listen)
-    assert 0.4 <= time.monotonic() - ended[0] < 1.4
+    assert 0.4 <= time.monotonic() - made.world.hung_up_at < 1.4
     assert watching.stats.dropped_turns == 1
 
 
@@ -84,6 +81,23 @@ async def test_pipeline_that_never_starts_sends_nothing(gateway: ScriptedGateway
     assert never.stats == Stats()
     await never.cleanup()
     assert gateway.requests == []
+
+
+class Straggler(BaseObserver):
+    """Has a processor push a transcription when the worker is done, and hands no frames to observers any more."""
+
+    source: FrameProcessor
+
+    async def on_push_frame(self, data: FramePushed) -> None:
+        self.source = data.source
+
+    async def cleanup(self) -> None:
+        await self.source.push_frame(TranscriptionFrame("One more thing.", USER_ID, ""))
+
+
+async def test_frame_that_waits_when_the_worker_is_done_counts(gateway: ScriptedGateway) -> None:
+    await call(observed_by([Straggler(), observer(gateway)]), [[GREETING]]).run(listen)
+    assert [turn["text"] for turn in by_start(gateway)] == [GREETING.text, "One more thing."]
 
 
 async def test_second_observer_of_a_worker_says_so_and_does_nothing(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from mise_observer.jitter import Jitter, Look
 from mise_observer.recording import Pcm
-from mise_observer_livekit.jitter import Jitter, Look
 from mise_observer_livekit.people import People, harmless
 from mise_observer_livekit.turns import Draft, refined
 

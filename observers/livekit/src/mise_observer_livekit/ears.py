@@ -10,9 +10,9 @@ from livekit import rtc
 from livekit.agents import vad
 
 from mise_observer.clock import Clock
+from mise_observer.jitter import Jitter, Look
 from mise_observer.notices import Notices
 from mise_observer.recording import Recording, mono
-from mise_observer_livekit.jitter import Jitter, Look
 
 SAMPLE_RATE = 24_000
 FRAME_MS = 50

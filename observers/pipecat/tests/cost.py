@@ -48,7 +48,7 @@ class Line:
         self.took: list[float] = []
         notices, clock = Notices(), Clock(monotonic=lambda: self.now)
         sender = Sender("http://127.0.0.1", "mv_key")
-        self._watch = Watch(Delivery(Outbox(sender, notices), "a-call", clock, Switches(), notices), clock)
+        self._watch = Watch(Delivery(Outbox(sender, notices), "a-call", clock, Switches(), notices), clock, notices)
         self.microphone = Microphone(World(), TransportParams())
         self.loudspeaker = Loudspeaker(World(), TransportParams())
         monkeypatch.setattr(FrameProcessor, "get_clock", lambda _: self)

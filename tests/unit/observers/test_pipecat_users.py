@@ -209,6 +209,49 @@ def test_typed_message_is_a_turn_without_audio() -> None:
     assert spans(line.said) == pytest.approx([1.0, 1.0], abs=WITHIN_S)
 
 
+def test_word_too_short_for_voice_activity_is_found_in_the_audio() -> None:
+    line = Line((1.0, 2.0), (4.0, 4.2), user_id="a")
+    line.speech(1.0, 2.0)
+    line.text("And then?")
+    line.until(4.7)
+    line.text("Mm-hmm.")
+    line.until(6.0)
+    assert [(turn.text, turn.metadata) for turn in line.said] == [
+        ("And then?", {"uncommitted": "true"}),
+        ("Mm-hmm.", {"uncommitted": "true"}),
+    ]
+    assert spans(line.said) == pytest.approx([1.0, 2.0, 4.0, 4.2], abs=WITHIN_S)
+
+
+def test_word_too_short_for_voice_activity_is_not_of_the_noise_before() -> None:
+    line = Line((1.0, 1.3), (5.0, 5.2))
+    line.speech(1.0, 1.3)
+    line.until(5.5)
+    line.text("Mm-hmm.")
+    line.until(7.0)
+    assert [turn.text for turn in line.said] == ["", "Mm-hmm."]
+    assert spans(line.said) == pytest.approx([1.0, 1.3, 5.0, 5.2], abs=WITHIN_S)
+
+
+def test_message_typed_after_speech_has_none_of_it() -> None:
+    line = Line((1.0, 2.0))
+    line.speech(1.0, 2.0)
+    line.text("By voice.")
+    line.until(3.0)
+    line.text("By keyboard.")
+    line.until(5.0)
+    assert [(turn.text, turn.audio is None) for turn in line.said] == [("By voice.", False), ("By keyboard.", True)]
+
+
+def test_times_are_those_of_the_microphone_where_the_delay_is_known() -> None:
+    line = Line((1.0, 2.0), user_id="a")
+    line.users = UserTurns(lambda user_id, at: 0.08 if (user_id, at < 1.5) == ("a", True) else 0.1)
+    line.speech(1.0, 2.0)
+    line.text("Hello.")
+    line.until(4.0)
+    assert spans(line.said) == pytest.approx([0.92, 1.9], abs=WITHIN_S)
+
+
 def test_what_is_transcribed_of_a_muted_user_is_no_turn() -> None:
     line = Line((1.0, 2.0))
     line.users.muted = True

@@ -139,7 +139,7 @@ class _Running:
         self.delivery = Delivery(Outbox(sender, notices), call_id, clock, switches, notices)
         self._installation = installation
         self._notices = notices
-        self._watch = Watch(self.delivery, clock)
+        self._watch = Watch(self.delivery, clock, notices)
         self.worker: PipelineWorker | None = None
         self._idle = False
         self._started = False

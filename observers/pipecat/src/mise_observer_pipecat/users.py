@@ -9,7 +9,7 @@ Voice activity tells roughly when, the audio exactly; the user turn tells which 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from mise_observer.recording import Pcm, Recording, Samples
@@ -43,7 +43,7 @@ TRANSCRIBED_AFTER_S = 1.0
 class _Turn:
     """began, ended : as far as is known without the audio; not before `earliest`, not after `latest`.
 
-    claimed : Pipecat makes a user turn of it. committed : that turn is over. heard : there may be audio of it.
+    claimed : Pipecat makes a user turn of it. committed : that turn is over. heard : not by its transcription alone.
     doubtful : voice activity, which there is in this call, knows nothing of it; without a text it is none.
     """
 
@@ -68,14 +68,24 @@ class _Late:
     until: float
     again: bool = False
 
+    def is_of(self, participant: str, at: float) -> bool:
+        return participant == self.said.participant and at <= self.until
+
+    def add(self, text: str, language: str | None) -> None:
+        known = f"{self.said.text} {text.strip()}".strip()
+        self.said = replace(self.said, text=known, language=language or self.said.language)
+        self.again = True
+
 
 class UserTurns:
     """Told of one thing after another, each with its time in seconds on one clock; `settled` gives the turns.
 
+    delay_s : how long the audio of a user (by id) that came at a moment had been under way; it was spoken before.
     muted : the agent does not listen, so what is transcribed of no speech that it has heard is no turn.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, delay_s: Callable[[str, float], float] = lambda _user_id, _at: 0.0) -> None:
+        self._delay_s = delay_s
         self.muted = False
         self._recordings: dict[str, Recording] = {}
         self._participants: dict[str, str] = {}
@@ -84,6 +94,7 @@ class UserTurns:
         self._waiting: list[_Turn] = []
         self._late: _Late | None = None
         self._ended_last = float("-inf")
+        self._decided_last = float("-inf")
 
     def participant(self, user_id: str) -> str:
         """An anonymous name, by the order in which ids appear; who has no id is the first."""
@@ -143,18 +154,18 @@ class UserTurns:
         """A final transcription."""
         if not text.strip():
             return
-        participant = self.participant(user_id)
-        turn, late = self._transcribed_turn(at), self._late
-        if turn is None and late is not None and at <= late.until and participant == late.said.participant:
-            known = f"{late.said.text} {text.strip()}".strip()
-            late.said = replace(late.said, text=known, language=language or late.said.language)
-            late.again = True
-            return
-        if turn is None and not self.muted:  # nobody was heard: a typed message
-            turn = _Turn(began=at, earliest=at, ended=at, latest=at, heard=False)
-            self._waiting.append(turn)
+        participant, turn = self.participant(user_id), self._transcribed_turn(at)
         if turn is None:
-            return
+            # A typed message; or speech too short for any detector, which is found in the audio.
+            earliest = max(at - KEEP_S, self._decided_last)
+            turn = _Turn(began=at, earliest=earliest, ended=at, latest=at, heard=False)
+            silent = self._audio_of(turn, user_id or self._speaker(turn)) is None
+            if silent and self._late is not None and self._late.is_of(participant, at):
+                self._late.add(text, language)
+                return
+            if self.muted:
+                return
+            self._waiting.append(turn)
         turn.texts.setdefault(user_id, []).append(text)
         turn.language = language or turn.language
         if turn.ended is not None and (not turn.claimed or turn in self._waiting):
@@ -203,6 +214,7 @@ class UserTurns:
     def _put_aside(self) -> None:
         if self._turn is not None:
             self._ended_last = max(self._ended_last, self._turn.ended or self._turn.began)
+            self._decided_last = max(self._decided_last, self._turn.latest)
             self._waiting.append(self._turn)
             self._turn = None
 
@@ -216,23 +228,25 @@ class UserTurns:
 
     def _needed_from(self, at: float) -> float:
         turns = self._waiting if self._turn is None else [*self._waiting, self._turn]
-        return min([at - KEEP_S, *(turn.earliest - BEFORE_S for turn in turns if turn.heard)])
+        return min([at - KEEP_S, *(turn.earliest - BEFORE_S for turn in turns)])
 
     def _said(self, turn: _Turn) -> Iterator[Said]:
         """One turn for each participant who was transcribed in it, or one without text."""
         nobody: dict[str, list[str]] = {} if turn.doubtful else {"": []}
         for named, texts in (turn.texts or nobody).items():
             user_id = named or self._speaker(turn)
-            audio = self._audio_of(turn, user_id) if turn.heard else None
+            audio = self._audio_of(turn, user_id)
             began, ended = turn.began, max(turn.ended or turn.began, turn.began)
             metadata = {} if turn.committed else {"uncommitted": "true"}
             if audio is not None and not audio.whole:
                 metadata["audio"] = "too_long"
                 audio = None
-            if audio is None:
-                metadata["times"] = "vad" if turn.heard else "estimated"
-            else:
+            if audio is not None:
                 began, ended = audio.started_at, audio.ended_at
+            else:
+                metadata["times"] = "vad" if turn.heard else "estimated"
+            if audio is not None or turn.heard:
+                began, ended = began - self._delay_s(user_id, began), ended - self._delay_s(user_id, ended)
             yield Said(
                 participant=self.participant(user_id),
                 role="user",
@@ -263,8 +277,13 @@ class UserTurns:
 
 
 def _trimmed(pcm: Pcm, turn: _Turn) -> Pcm | None:
-    """The audio from where somebody begins to speak to where they end, by voice activity where that is not heard."""
+    """The audio from where somebody begins to speak to where they end, by voice activity where that is not heard.
+
+    None of a turn that only its transcription tells of, and in which no beginning or no end is heard.
+    """
     begins_s, ends_s = bounds(pcm.samples, pcm.sample_rate)
+    if not turn.heard and (begins_s is None or ends_s is None):
+        return None
     start = turn.began if begins_s is None else pcm.started_at + begins_s
     end = (turn.ended or turn.latest) if ends_s is None else pcm.started_at + ends_s
     return pcm.between(start, end)

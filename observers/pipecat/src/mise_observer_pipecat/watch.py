@@ -42,10 +42,12 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 
 from mise_observer.clock import Clock
+from mise_observer.notices import Notices
 from mise_observer.recording import mono
 from mise_observer_pipecat import call_events
 from mise_observer_pipecat.agent import AgentTurns
 from mise_observer_pipecat.delivery import Delivery
+from mise_observer_pipecat.room import Room
 from mise_observer_pipecat.said import Said
 from mise_observer_pipecat.users import UserTurns
 
@@ -67,10 +69,11 @@ SPEECH = (
 class Watch:
     """Told of every frame when it is pushed first; hands what it makes of them to `delivery`."""
 
-    def __init__(self, delivery: Delivery, clock: Clock) -> None:
+    def __init__(self, delivery: Delivery, clock: Clock, notices: Notices) -> None:
         self._delivery = delivery
         self._clock = clock
-        self._users = UserTurns()
+        self._room = Room(clock, notices)
+        self._users = UserTurns(self._room.delay_s)
         self._agents: dict[str | None, AgentTurns] = {}
         self._calls = call_events.FunctionCalls()
         self._ending = "unknown"
@@ -83,6 +86,7 @@ class Watch:
     def ended(self) -> None:
         """The worker is done: what is being said is cut off, and there is nothing more."""
         now = self._clock.now()
+        self._room.close()
         self._send(self._users.close(now))
         for agent in self._agents.values():
             self._send(agent.close(now))
@@ -138,6 +142,7 @@ class Watch:
     def _hear(self, data: FramePushed, frame: InputAudioRawFrame, at: float) -> None:
         # What a processor makes of the audio comes as frames of its own, beside those of the transport.
         if frame.audio and isinstance(data.source, BaseInputTransport | PipelineSource):
+            self._room.watch(data.source)
             user_id = getattr(frame, "user_id", "") or ""
             self._users.audio(user_id, mono(frame.audio, frame.num_channels), frame.sample_rate, at)
 

@@ -24,7 +24,7 @@ from tests.livekit.recording import Recording
 from tests.livekit.relay import Relay, relaying
 from tests.livekit.room_server import KEY, SECRET, RoomServer, serving
 
-OBSERVER = Path("observers/livekit")
+OBSERVERS = Path("observers")
 REGISTERED_WITHIN_S = 60.0
 """Importing LiveKit takes 3 s on an idle machine."""
 ENDS_WITHIN_S = 20.0
@@ -34,9 +34,9 @@ AGENT_NAME = "scripted"
 _numbers = itertools.count(1)
 
 
-def python_of(environment: str) -> Path:
-    """The interpreter with the newest, or the lowest, livekit-agents."""
-    return OBSERVER / f".venv-{environment}" / "bin" / "python"
+def python_of(environment: str, platform: str = "livekit") -> Path:
+    """The interpreter with the newest, or the lowest, livekit-agents or pipecat-ai."""
+    return OBSERVERS / platform / f".venv-{environment}" / "bin" / "python"
 
 
 @dataclass(frozen=True)
@@ -175,11 +175,28 @@ async def dispatched(stack: Stack, worker: Worker, **script: Any) -> AsyncIterat
 @asynccontextmanager
 async def direct(stack: Stack, environment: str = "newest", **script: Any) -> AsyncIterator[Call]:
     """A call with an agent that joins by itself, without a job; it ends with its session, and must end well."""
+    command = [str(python_of(environment)), "-m", "tests.livekit.agent", "direct"]
+    async with _by_itself(stack, environment, command, {}, script) as call:
+        yield call
+
+
+@asynccontextmanager
+async def with_pipecat(stack: Stack, **script: Any) -> AsyncIterator[Call]:
+    """A call with a Pipecat agent, which ends when the caller leaves, and must end well."""
+    command = [str(python_of("newest", "pipecat")), "-m", "tests.livekit.pipecat_agent"]
+    async with _by_itself(stack, "newest", command, stack.server.environ, script) as call:
+        yield call
+
+
+@asynccontextmanager
+async def _by_itself(
+    stack: Stack, environment: str, command: list[str], environ: dict[str, str], script: dict[str, Any]
+) -> AsyncIterator[Call]:
     call, path = _prepared(stack, environment, script)
     process = await spawn(
-        [str(python_of(environment)), "-m", "tests.livekit.agent", "direct", str(path)],
+        [*command, str(path)],
         call.folder / "agent.log",
-        stack.server.joining(call.room, "agent", kind="agent"),
+        environ | stack.server.joining(call.room, "agent", kind="agent"),
     )
     try:
         yield call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -40,9 +40,21 @@ class FullCall:
 
 @pytest.fixture(scope="session")
 async def full_call(stack: Stack, worker: Worker) -> FullCall:
-    """The call, when it is over: the first in which the caller's voice did not break off."""
+    """The call, when it is over."""
+
+    async def called() -> FullCall:
+        async with dispatched(stack, worker) as call:
+            said = await converse(call)
+            await call.until_told("saved")
+        return FullCall(call, said)
+
+    return await unbroken(called)
+
+
+async def unbroken(called: Callable[[], Awaitable[FullCall]]) -> FullCall:
+    """The first call in which the caller's voice did not break off."""
     for _ in range(CALLS):
-        found = await called(stack, worker)
+        found = await called()
         broken_s = max(said.broken_s for said in found.said.values())
         if broken_s <= BROKEN_S:
             return found
@@ -50,9 +62,10 @@ async def full_call(stack: Stack, worker: Worker) -> FullCall:
     pytest.fail(f"in {CALLS} calls the caller's voice broke off, nobody knows when it was heard; is the machine busy?")
 
 
-async def called(stack: Stack, worker: Worker) -> FullCall:
+async def converse(call: Call) -> dict[Speech, Said]:
+    """What the caller says in it, from joining to leaving."""
     said: dict[Speech, Said] = {}
-    async with dispatched(stack, worker) as call, call.caller() as caller:
+    async with call.caller() as caller:
 
         async def say(speech: Speech) -> None:
             said[speech] = await caller.says(speech)
@@ -70,5 +83,4 @@ async def called(stack: Stack, worker: Worker) -> FullCall:
         await caller.hears()  # the last answer
         await caller.hears_nothing()
         await caller.do("leave")
-        await call.until_told("saved")
-    return FullCall(call, said)
+    return said

@@ -13,7 +13,7 @@ from scripted import ScriptedGateway
 from test_bad_input import GREETING, listen
 
 PAGE = Path(__file__).parents[3] / "docs" / "integrations" / "pipecat.md"
-THE_LINE, SWITCHES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+THE_LINE, _IN_A_ROOM, SWITCHES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ from pipecat.frames.frames import (
     BotStoppedSpeakingFrame,
     EndFrame,
     Frame,
+    FunctionCallFromLLM,
     InterimTranscriptionFrame,
     LLMContextFrame,
     LLMFullResponseEndFrame,
@@ -41,11 +42,11 @@ from pipecat.frames.frames import (
 )
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.pipeline.pipeline import Pipeline
-from pipecat.pipeline.worker import PipelineWorker
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameDirection
-from pipecat.services.llm_service import LLMService
+from pipecat.services.llm_service import FunctionCallParams, LLMService
 from pipecat.services.settings import LLMSettings, STTSettings, TTSSettings
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TextAggregationMode, TTSService
@@ -72,6 +73,8 @@ LOUD_RMS = 150.0
 QUIET_S = 0.4
 """Longer than the pauses inside the recordings, shorter than what ends a turn."""
 WORD_S = 0.25
+
+TOOL = "look_up"
 
 MARKS = {
     VADUserStartedSpeakingFrame: "voice_started",
@@ -111,7 +114,7 @@ class Ears(STTService):
 
 
 class Mind(LLMService):
-    """Answers one after another."""
+    """Answers one after another; looks something up before the first answer."""
 
     def __init__(self, replies: Sequence[str]) -> None:
         super().__init__(
@@ -130,13 +133,27 @@ class Mind(LLMService):
             )
         )
         self._left = list(replies)
+        self._looked_up = False
+        self.register_function(TOOL, self._look_up)
+
+    def can_generate_metrics(self) -> bool:
+        return True
+
+    async def _look_up(self, params: FunctionCallParams) -> None:
+        await params.result_callback({"found": params.arguments["name"]})
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if not isinstance(frame, LLMContextFrame):
             await self.push_frame(frame, direction)
+        elif not self._looked_up:
+            self._looked_up = True
+            await self.run_function_calls([FunctionCallFromLLM(TOOL, "call-1", {"name": "John"}, frame.context)])
         elif self._left:
+            await self.start_ttfb_metrics()
             await self.push_frame(LLMFullResponseStartFrame())
+            await asyncio.sleep(0.02)  # as if it thought: 0 ms would be no figure
+            await self.stop_ttfb_metrics()
             await self.push_frame(LLMTextFrame(self._left.pop(0)))
             await self.push_frame(LLMFullResponseEndFrame())
 
@@ -153,6 +170,9 @@ class Voice(TTSService):
             settings=TTSSettings(model="voice", voice="a reader", language=None),
         )
         self._recordings = recordings
+
+    def can_generate_metrics(self) -> bool:
+        return True
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         with wave.open(self._recordings[text.strip()], "rb") as file:
@@ -239,7 +259,11 @@ async def converse(script: dict[str, Any]) -> None:
             aggregators.assistant(),
         ]
     )
-    worker = PipelineWorker(pipeline, observers=[await documented()(room_name), witness])
+    worker = PipelineWorker(
+        pipeline,
+        params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
+        observers=[await documented()(room_name), witness],
+    )
 
     async def connected(_: LiveKitTransport) -> None:
         witness.listen(transport._client.room)

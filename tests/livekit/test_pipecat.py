@@ -156,4 +156,9 @@ async def test_events_of_the_observer_and_of_the_webhooks_are_of_one_call(
     sources = {row["data"].get("source") for row in events if row["type"] == "room_started"}
     assert sources == {"pipecat", "livekit"}
     assert "the caller has left" in [row["data"].get("reason") for row in ended(events)]
+    (tool,) = [row["data"] for row in events if row["type"] == "tool_call"]
+    assert (tool["name"], tool["outcome"]) == ("look_up", "completed")
+    metrics = [row["data"] for row in events if row["type"] == "metrics"]
+    assert any("llm_ttft_ms" in figures for figures in metrics)
+    assert any("characters" in figures for figures in metrics)
     assert pipecat_call.call.room not in str([turn["participant"] for turn in turns.values()])

@@ -137,7 +137,8 @@ class UserTurns:
             self._turn = self._new(at, BEFORE_TURN_S)
             self._turn.doubtful = self._has_voice_activity
             if self._waiting and not self._waiting[-1].heard:  # it begins with its transcription
-                self._turn.texts = self._waiting.pop().texts
+                begun = self._waiting.pop()
+                self._turn.texts, self._turn.earliest = begun.texts, begun.earliest
         self._turn.claimed = True
 
     def turn_stopped(self, at: float) -> None:

@@ -110,6 +110,17 @@ async def test_second_observer_of_a_worker_says_so_and_does_nothing(
     assert [record.message.split()[0] for record in caplog.records] == ["observed_twice"]
 
 
+async def test_observer_for_another_key_sends_everything_there_too(
+    gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = MiseObserver(gateway.url, "mv_other", call_id="a-call")
+    with caplog.at_level(logging.WARNING, "mise_observer"):
+        await call(observed_by([observer(gateway), other]), [[GREETING]]).run(listen)
+    keys = {request.headers["Authorization"] for request in gateway.requests if request.turns}
+    assert keys == {"Bearer mv_key", "Bearer mv_other"}
+    assert caplog.records == []
+
+
 async def test_next_worker_is_observed_as_well(gateway: ScriptedGateway) -> None:
     for _ in range(2):
         await call(observed_by([observer(gateway)]), [[GREETING]]).run(listen)

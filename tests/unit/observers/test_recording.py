@@ -150,6 +150,28 @@ def test_what_is_kept_is_bounded_and_a_cut_says_when_its_beginning_made_room() -
     assert recording.cut(101.0, 102.0) is None
 
 
+def test_a_clip_stays_what_it_is_when_the_recording_forgets() -> None:
+    recording = recorded(500, [0.0])
+    clip, cut = recording.clip(102.0, 104.5), recording.cut(102.0, 104.5)
+    recording.forget_before(200.0)
+    assert clip is not None
+    assert cut is not None
+    assert clip.nbytes == cut.samples.nbytes == 2.5 * RATE * 2
+    np.testing.assert_array_equal(clip.pcm().samples, cut.samples)
+    assert (recording.nbytes, recording.cut(102.0, 104.5)) == (0, None)
+
+
+def test_what_makes_room_is_missed() -> None:
+    recording = recorded(500, [0.0])
+    recording.make_room()
+    gone, kept = recording.cut(100.0, 102.0), recording.cut(101.0, 102.0)
+    assert gone is not None
+    assert kept is not None
+    assert (gone.whole, kept.whole) == (False, True)
+    assert gone.started_at == pytest.approx(101.0)
+    Recording(RATE).make_room()
+
+
 def test_what_nobody_asks_for_any_more_makes_no_later_cut_less_than_whole() -> None:
     recording = Recording(RATE, most_bytes=2 * 2 * RATE)
     for k in range(250):

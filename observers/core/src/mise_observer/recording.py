@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -50,6 +51,27 @@ class Pcm:
         if not len(samples):
             return None
         return replace(self, samples=samples, started_at=self.started_at + first / self.sample_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Audio as it was recorded, in pieces that are copied only when it is made: cutting it costs a loop nothing.
+
+    whole : as of `Pcm`.
+    """
+
+    pieces: Sequence[Samples]
+    sample_rate: int
+    started_at: float
+    whole: bool
+
+    @property
+    def nbytes(self) -> int:
+        return sum(piece.nbytes for piece in self.pieces)
+
+    def pcm(self) -> Pcm:
+        """Put together; takes ms for minutes of it."""
+        return Pcm(np.concatenate(self.pieces), self.sample_rate, self.started_at, self.whole)
 
 
 def audio_of(pcm: Pcm | None) -> Audio | None:
@@ -123,8 +145,7 @@ class Recording:
         first, self._next = self._next, self._next + len(samples)
         self._keep(first, samples, arrived_at)
         while self._bytes > self._most_bytes:
-            self._made_room_to = self._chunks[0].after
-            self._forget_oldest()
+            self.make_room()
         if self._pause is not None and arrived_at - self._pause.ended_at >= TELLS_S:
             self._resolve(self._pause, arrived_at)
             self._pause = None
@@ -133,6 +154,17 @@ class Recording:
         """Give up what arrived before, but for less than a second of it."""
         while self._chunks and self._chunks[0].arrived_at < moment:
             self._forget_oldest()
+
+    def make_room(self) -> None:
+        """Give up the oldest second of it, though somebody may ask for it."""
+        if self._chunks:
+            self._made_room_to = self._chunks[0].after
+            self._forget_oldest()
+
+    @property
+    def nbytes(self) -> int:
+        """Of the samples that are here."""
+        return self._bytes
 
     @property
     def span(self) -> tuple[float, float] | None:
@@ -148,6 +180,11 @@ class Recording:
 
         Where a muted track sent nothing there is silence. What is longer than `most_bytes` loses its beginning.
         """
+        clip = self.clip(start, end)
+        return None if clip is None else clip.pcm()
+
+    def clip(self, start: float, end: float) -> Clip | None:
+        """As `cut`, without copying it. Whatever becomes of the recording, the clip stays what it is."""
         zero = self._zero_at(start)
         if zero is None:
             return None
@@ -174,7 +211,7 @@ class Recording:
         if not pieces:
             return None
         pieces += [np.zeros(cursor - first, np.int16)] if first < cursor else []
-        return Pcm(np.concatenate(pieces[::-1]), self.sample_rate, zero + first / self.sample_rate, whole)
+        return Clip(pieces[::-1], self.sample_rate, zero + first / self.sample_rate, whole)
 
     def _keep(self, first: int, samples: Samples, arrived_at: float) -> None:
         chunk = self._chunks[-1] if self._chunks else None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.measurements import Measurement
-from mise_observer.recording import MOST_BYTES, Pcm, Recording
+from mise_observer.recording import MOST_BYTES, Clip, Recording
 from mise_observer_livekit.playback import Playback, Run, heard
 from mise_observer_livekit.turns import Draft, refined
 
@@ -39,21 +39,21 @@ def measure_livekit_turns() -> list[Measurement]:
     ]
     for seconds in SPOKEN_S:
         end = (frames + TIMES - 1) * FRAME / RATE
-        cuts: list[Pcm] = []
+        clips: list[Clip] = []
 
-        def cut(_: int, length: int = seconds, end: float = end, cuts: list[Pcm] = cuts) -> None:
-            one = recording.cut(end - length, end)
-            assert one is not None
-            cuts.append(one)
+        def cut(_: int, length: int = seconds, end: float = end, clips: list[Clip] = clips) -> None:
+            clip = recording.clip(end - length, end)
+            assert clip is not None
+            clips.append(clip)
 
-        def refine(number: int, length: int = seconds, end: float = end, cuts: list[Pcm] = cuts) -> None:
-            refined(Draft("t", "p", "user", "", end - length, end, sound=cuts[number], refine=True))
+        def refine(number: int, length: int = seconds, end: float = end, clips: list[Clip] = clips) -> None:
+            refined(Draft("t", "p", "user", "", end - length, end, refine=True), clips[number].pcm())
 
         how = f"median of {TIMES}"
         found += [
             Measurement(name=f"cut a turn of {seconds} s out", value=_median_ms(cut, TIMES), unit="ms", how=how),
             Measurement(
-                name=f"find where {seconds} s begin and end",
+                name=f"put {seconds} s together, and find where they begin and end",
                 value=_median_ms(refine, TIMES),
                 unit="ms",
                 how=f"{how}; in the observer's thread",
@@ -69,8 +69,8 @@ def _agent(samples: np.ndarray[tuple[int, ...], np.dtype[np.int16]]) -> list[Mea
         playback.capture(samples, RATE, 0.0, "speech")
 
     captured = _median_ms(capture, 300)
-    playback.progressed(Run(0.0, 0.0, 15.0))
-    playback.finished(15.0, False, None)
+    playback.progressed(Run(0.0, 0.0, 15.0), 15.0)
+    playback.finished(15.0, False, None, 15.0)
     segments = playback.take()
     return [
         Measurement(name="a frame of the agent's", value=1_000 * captured, unit="µs", how="median of 300"),
@@ -78,7 +78,7 @@ def _agent(samples: np.ndarray[tuple[int, ...], np.dtype[np.int16]]) -> list[Mea
             name="what was heard of 15 s of the agent's",
             value=_median_ms(lambda _: heard(segments), TIMES),
             unit="ms",
-            how=f"median of {TIMES}",
+            how=f"median of {TIMES}; in the observer's thread",
         ),
     ]
 

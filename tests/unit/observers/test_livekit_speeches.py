@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mise_observer_livekit.speeches import Agent, Committed, Said, Speeches
+from mise_observer_livekit.speeches import Agent, Committed, RoughTurn, Speeches
 
 
-def speech(speeches: Speeches, start: float, end: float, *finals: str) -> list[Said]:
+def speech(speeches: Speeches, start: float, end: float, *finals: str) -> list[RoughTurn]:
     closed = speeches.started(start)
     speeches.stopped(end)
     for final in finals:
@@ -15,7 +15,7 @@ def speech(speeches: Speeches, start: float, end: float, *finals: str) -> list[S
     return closed
 
 
-def told(turns: list[Said]) -> list[tuple[str, float, float, bool]]:
+def told(turns: list[RoughTurn]) -> list[tuple[str, float, float, bool]]:
     return [(said.text, said.started_at, said.ended_at, said.committed) for said in turns]
 
 

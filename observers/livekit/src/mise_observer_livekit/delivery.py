@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,10 +12,7 @@ from mise_observer.notices import Notices
 from mise_observer.outbox import Outbox
 from mise_observer.recording import audio_of
 from mise_observer.switches import Switches
-from mise_observer_livekit.turns import Draft, refined
-
-HELD = 200
-"""Turns and events that wait until the call has an id; more of them are given up."""
+from mise_observer_livekit.turns import Draft, refined, without_sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +23,8 @@ class Place:
     room: Room | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
-    type: EventType
-    at: float
-    who: str | None
-    data: Mapping[str, Value]
-
-
 class Delivery:
-    """place_of : by the key of a participant; asked, in a thread, when his turn is sent."""
+    """outbox : held; it goes once the call has an id. place_of : by the key of a participant, asked in a thread."""
 
     def __init__(
         self, outbox: Outbox, clock: Clock, switches: Switches, place_of: Callable[[str], Place], notices: Notices
@@ -45,7 +35,6 @@ class Delivery:
         self._place_of = place_of
         self._notices = notices
         self._call_id: str | None = None
-        self._held: list[Draft | _Event] = []
 
     @property
     def stats(self) -> Stats:
@@ -59,48 +48,60 @@ class Delivery:
         """From now on everything goes out, what was held first. The first id that is given counts."""
         if self._call_id is None:
             self._call_id = call_id
-            held, self._held = self._held, []
-            for item in held:
-                self._put(item)
+            self._outbox.release()
 
     def turn(self, draft: Draft) -> None:
-        self._put(draft)
+        mute = without_sound(draft)
+        self._outbox.put(
+            lambda: self._turn(draft),
+            text_bytes=sys.getsizeof(draft.text),
+            audio_bytes=0 if draft.sound is None else draft.sound.nbytes,
+            without_audio=lambda: self._turn(mute),
+        )
 
     def event(self, kind: EventType, at: float, who: str | None = None, /, **data: Value) -> None:
-        self._put(_Event(kind, at, who, data))
+        self._outbox.put(lambda: self._event(kind, at, who, data), is_turn=False)
 
     async def drain(self, deadline_s: float) -> None:
         """As `Outbox.drain`."""
         await self._outbox.drain(deadline_s)
 
-    def _put(self, item: Draft | _Event) -> None:
-        call_id = self._call_id
-        if call_id is not None:
-            self._outbox.put(lambda: self._made(call_id, item))
-        elif len(self._held) < HELD:
-            self._held.append(item)
-        else:
-            self._notices.warn("given_up", "held", detail="the call has no id yet")
+    # --- in the thread of the outbox, when the call has an id
 
-    def _made(self, call_id: str, item: Draft | _Event) -> Turn | CallEvent:
-        if isinstance(item, _Event):
-            who = None if item.who is None else self._place_of(item.who).sid
-            return CallEvent(
-                call_id=call_id, type=item.type, at=self._clock.epoch(item.at), participant=who, data=item.data or None
-            )
-        draft = refined(item) if item.refine else item
+    @property
+    def _known_call_id(self) -> str:
+        assert self._call_id is not None  # noqa: S101  # the outbox is held until then
+        return self._call_id
+
+    def _event(self, kind: EventType, at: float, who: str | None, data: Mapping[str, Value]) -> CallEvent:
+        return CallEvent(
+            call_id=self._known_call_id,
+            type=kind,
+            at=self._clock.epoch(at),
+            participant=None if who is None else self._place_of(who).sid,
+            data=data or None,
+        )
+
+    def _turn(self, draft: Draft) -> Turn:
+        sound = None if draft.sound is None else draft.sound.pcm()
+        started_at, ended_at = draft.started_at, draft.ended_at
+        metadata = draft.metadata
+        if sound is not None and not sound.whole:
+            metadata = {**metadata, "audio": "too_long"}
+        if draft.refine:
+            started_at, ended_at, sound = refined(draft, sound)
         place = self._place_of(draft.who)
         return Turn(
-            call_id=call_id,
+            call_id=self._known_call_id,
             turn_id=draft.turn_id,
             participant=place.sid,
             role=draft.role,
             text=self._switches.text_of(draft.text, self._notices),
-            started_at=self._clock.epoch(draft.started_at),
-            ended_at=self._clock.epoch(draft.ended_at),
-            audio=audio_of(draft.sound) if self._switches.audio else None,
+            started_at=self._clock.epoch(started_at),
+            ended_at=self._clock.epoch(ended_at),
+            audio=audio_of(sound) if self._switches.audio else None,
             language=draft.language,
             interrupted=draft.interrupted,
             room=place.room,
-            metadata=draft.metadata or None,
+            metadata=metadata or None,
         )

@@ -34,6 +34,10 @@ class Heard(Protocol):
     def delay_s(self, at: float) -> float | None:
         """How long what arrived then was under way; None when nobody knows."""
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will be heard."""
+
     async def close(self) -> None: ...
 
 
@@ -68,14 +72,19 @@ class Ear:
         )
         self._speech: vad.VADStream | None = None
         self._speaking = False
+        self._listening: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Listen until the track ends."""
-        self._spawn(self._listen())
+        self._listening = self._spawn(self._listen())
 
     def delay_s(self, at: float) -> float | None:
         return self._jitter.delay_s(at)
+
+    @property
+    def over(self) -> bool:
+        return self._listening is not None and self._listening.done()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name="mise-observer-ear")
@@ -132,11 +141,14 @@ class Ear:
 
     async def _look(self) -> None:
         while True:
-            for stats in await self.track.get_stats():
-                if stats.WhichOneof("stats") == "inbound_rtp":
-                    inbound = stats.inbound_rtp.inbound
-                    look = Look(
-                        self._clock.now(), inbound.jitter_buffer_delay, int(inbound.jitter_buffer_emitted_count)
-                    )
-                    self._jitter.note(look)
+            try:
+                for stats in await self.track.get_stats():
+                    if stats.WhichOneof("stats") == "inbound_rtp":
+                        inbound = stats.inbound_rtp.inbound
+                        look = Look(
+                            self._clock.now(), inbound.jitter_buffer_delay, int(inbound.jitter_buffer_emitted_count)
+                        )
+                        self._jitter.note(look)
+            except Exception as error:  # the next look may do better
+                self._notices.warn("observer_failed", "stats", error=type(error).__name__)
             await asyncio.sleep(LOOK_EVERY_S)

@@ -30,7 +30,9 @@ log = logging.getLogger("mise_observer")
 
 CLOSE_WAIT_S = 4.0
 DRAIN_S = 4.0
-"""Together less than the 10 s that LiveKit gives a job to shut down."""
+HUSH_S = 1.0
+"""For the session to close, for what is left to be sent, for the tracks to be let go of: together less than the 10 s
+that LiveKit gives a job to shut down."""
 
 TICK_S = 0.5
 
@@ -106,7 +108,9 @@ def attach(
             spool=None if spool is None else Path(spool),
             limits=limits,
         )
-        observer._running = Running(session, ctx, sender, Switches(audio, text, redact), call_id=call_id, role=role)
+        running = Running(session, ctx, sender, Switches(audio, text, redact), call_id=call_id, role=role)
+        running.start()
+        observer._running = running
         _observed[session] = observer
     except Exception as error:
         log.error("not_observed error='%s: %s'", type(error).__name__, error)  # noqa: TRY400  # one line
@@ -128,13 +132,13 @@ class Running:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._notices = Notices()
-        guard = Guard(self._notices)
-        clock = Clock()
-        self._clock = clock
+        self._guard = guard = Guard(self._notices)
+        self._clock = clock = Clock()
+        self._sender = sender
+        self._ctx = ctx
         self._closed = asyncio.Event()
         self._reason: str | None = None
         self._ended_at: float | None = None
-        self._finished = False
         self._watched = session
         self._call_id = call_id
         self._job_room_sid = job_room_sid(ctx)
@@ -142,23 +146,31 @@ class Running:
         self._room = RoomWatch(
             room_of(ctx), People(self._asking(role)), clock, guard, self._notices, self._session.linked
         )
-        self._delivery = Delivery(Outbox(sender, self._notices), clock, switches, self._room.place_of, self._notices)
+        outbox = Outbox(sender, self._notices, held=True)
+        self._delivery = Delivery(outbox, clock, switches, self._room.place_of, self._notices)
         self._on_close = guard(self._session_closed)
-        self._finishing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._hushing: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._in_job = isinstance(ctx, JobContext)
 
+    def start(self) -> None:
+        """Observe. Where that fails it raises, and leaves nothing behind."""
         if self._session.started:
             log.warning("livekit_attached_late detail='attach before session.start; what was said so far is missing'")
-        sender.start()
-        self._room.open(self._delivery)
-        self._session.open(self._room, self._delivery)
-        session.on("close", self._on_close)
-        if isinstance(ctx, JobContext):
-            ctx.add_shutdown_callback(self._flush_callback())
+        try:
+            self._room.open(self._delivery)
+            self._session.open(self._room, self._delivery)
+            self._watched.on("close", self._on_close)
+            if isinstance(self._ctx, JobContext):
+                self._ctx.add_shutdown_callback(self._flush_callback())
+        except Exception:
+            self._unhook()
+            raise
+        self._sender.start()
+        self._guard(self._session.install)()
         self._tasks = [
             self._loop.create_task(self._identify(), name="mise-observer-identify"),
-            self._loop.create_task(self._tick(guard(self._room.settle)), name="mise-observer-tick"),
+            self._loop.create_task(self._tick(self._guard(self._room.settle)), name="mise-observer-tick"),
         ]
 
     @property
@@ -178,8 +190,9 @@ class Running:
         if self._session.started:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), CLOSE_WAIT_S)
-        await self._finish()
+        hushing = self._finish()
         await self._delivery.drain(DRAIN_S)
+        await asyncio.wait({hushing}, timeout=HUSH_S)
 
     def _flush_callback(self) -> Callable[[], Any]:
         # LiveKit looks at the callback's code: no bound method, no partial.
@@ -195,28 +208,31 @@ class Running:
         self._reason = event.reason.value
         self._ended_at = self._clock.of_wall(event.created_at)
         self._closed.set()
-        if self._in_job:
-            self._finishing = self._loop.create_task(self._finish(), name="mise-observer-finish")
+        if isinstance(self._ctx, JobContext):
+            self._finish()  # the job's shutdown drains it; until then everything may wait for the gateway
         elif self._closing is None:
             self._closing = self._loop.create_task(self._close(), name="mise-observer-close")
 
-    async def _finish(self) -> None:
-        """Send what is left of the call, once."""
-        if self._finished:
-            return
-        self._finished = True
-        for task in self._tasks:
-            task.cancel()
-        self._session.close()
-        guard = Guard(self._notices)
-        guard(self._session.finish)()
-        guard(self._room.finish)()
-        at = self._clock.now() if self._ended_at is None else self._ended_at
-        self._delivery.event("call_ended", at, reason=self._reason or "unknown")
-        if self._delivery.call_id is None:
-            self._delivery.identify(self._fallback_id())
-        _observed.pop(self._watched, None)
-        await self._room.close()
+    def _finish(self) -> asyncio.Task[None]:
+        """Send what is left of the call, once. Returns what lets go of the room."""
+        if self._hushing is None:
+            self._hushing = self._loop.create_task(self._room.close(), name="mise-observer-hush")
+            for task in self._tasks:
+                task.cancel()
+            self._unhook()
+            self._guard(self._session.finish)()
+            self._guard(self._room.finish)()
+            at = self._clock.now() if self._ended_at is None else self._ended_at
+            self._delivery.event("call_ended", at, reason=self._reason or "unknown")
+            if self._delivery.call_id is None:
+                self._delivery.identify(self._fallback_id())
+            _observed.pop(self._watched, None)
+        return self._hushing
+
+    def _unhook(self) -> None:
+        self._watched.off("close", self._on_close)
+        self._session.unhook()
+        self._room.unhook()
 
     def _asking(self, role: RoleOf | None) -> RoleOf | None:
         """The host's `role`, which may fail."""

@@ -24,6 +24,9 @@ KINDS = ("standard", "ingress", "egress", "sip", "agent", "connector", "bridge")
 UNSEEN = ("egress", "ingress")
 """Recorders and media that is fed in: nobody speaks there."""
 
+REMEMBERED = 1_000
+"""People of a call; of more, those who have been gone longest are forgotten, and are somebody new when they return."""
+
 
 class Participant(Protocol):
     """What is looked at of a `livekit.rtc.Participant`."""
@@ -43,13 +46,19 @@ RoleOf = Callable[[object], "Role | None"]
 
 @dataclass(slots=True, eq=False)
 class Person:
-    """sid : the first one seen of this identity; it stays when he connects anew. current_sid : the last one."""
+    """sid : the first one seen of this identity; it stays when he connects anew. current_sid : the last one.
+
+    present, left_at : whether he is in the room, and since when no more. transferred : whether the call went to him.
+    """
 
     sid: str
     current_sid: str
     role: Role
     kind: str
     connected_at: float | None = None
+    present: bool = False
+    left_at: float | None = None
+    transferred: bool = False
 
 
 class People:
@@ -65,7 +74,8 @@ class People:
         if person is None:
             kind = kind_of(participant)
             role: Role = "agent" if local or kind == "agent" else "user"
-            person = Person(participant.sid, participant.sid, role, kind, connected_at)
+            person = Person(participant.sid, participant.sid, role, kind, connected_at, present=local)
+            self._forget()
             self._people[participant.identity] = person
             if not local:
                 person.role = self._told_role(participant) or role
@@ -78,6 +88,12 @@ class People:
 
     def get(self, identity: str) -> Person | None:
         return self._people.get(identity)
+
+    def _forget(self) -> None:
+        if len(self._people) >= REMEMBERED:
+            gone = {identity: person.left_at or 0.0 for identity, person in self._people.items() if not person.present}
+            if gone:
+                del self._people[min(gone, key=gone.__getitem__)]
 
     def _told_role(self, participant: Participant) -> Role | None:
         told = None if self._role_of is None else self._role_of(participant)

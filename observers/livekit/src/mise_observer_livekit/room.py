@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 from livekit import rtc
 from livekit.agents import inference, vad
@@ -14,10 +14,11 @@ from mise_observer import Room
 from mise_observer.clock import Clock
 from mise_observer.guard import Guard
 from mise_observer.notices import Notices
+from mise_observer.recording import Recording
 from mise_observer_livekit.delivery import Delivery, Place
 from mise_observer_livekit.ears import Ear, Heard
 from mise_observer_livekit.people import AGENT, ON_BEHALF_ATTRIBUTE, UNSEEN, USER, People, Person, harmless
-from mise_observer_livekit.speeches import Agent, Said, Speeches
+from mise_observer_livekit.speeches import SETTLED_S, Agent, RoughTurn, Speeches
 from mise_observer_livekit.turns import AFTER_S, BEFORE_S, Draft
 
 UNLINKED_SETTLED_S = 1.5
@@ -26,14 +27,25 @@ UNLINKED_SETTLED_S = 1.5
 EARS = 3
 """Tracks of one participant that are remembered: a turn may still be in the one before a reconnect."""
 
+KEEP_S = 10.0
+"""Audio of somebody who says nothing, and how long he is away before he is gone: longer than a detector takes to find
+that he speaks, a session to commit it, or a client to connect anew."""
+
+KEEP_BYTES = 64 * 2**20
+"""Audio of all participants: seven times what one has at most. Of more the oldest goes."""
+
 
 @dataclass(slots=True, eq=False)
 class Voice:
-    """What one participant says. until : the end of his last turn."""
+    """What one participant says.
+
+    until : the end of his last turn. late : that turn, if it was sent uncommitted and may still be committed.
+    """
 
     speeches: Speeches
     ears: list[Heard] = field(default_factory=list)
     until: float = float("-inf")
+    late: Draft | None = None
 
 
 class RoomWatch:
@@ -60,8 +72,7 @@ class RoomWatch:
         self._delivery: Delivery | None = None
         self.agent = Agent()
         self._voices: dict[str, Voice] = {}
-        self._present: set[str] = set()
-        self._transferred: set[str] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._local: Person | None = None
         self._sid: str | None = None
         self._name: str | None = None
@@ -113,37 +124,48 @@ class RoomWatch:
             self._voices[who] = Voice(Speeches(self.agent))
         return self._voices[who]
 
-    def send(self, who: str, turns: list[Said], *, linked: bool = True) -> None:
+    def send(self, who: str, turns: list[RoughTurn], *, linked: bool = True) -> None:
         """Send turns of a participant, with what was heard of them."""
         voice = self.voice(who)
+        for turn in turns:
+            draft = voice.late
+            # What was sent is sent again as it was: its audio may be gone from the recording by now.
+            if draft is None or draft.turn_id != turn.turn_id:
+                draft = self._draft(who, voice, turn)
+                voice.until = max(voice.until, turn.ended_at)
+            metadata = dict(draft.metadata)
+            if linked and not turn.committed:
+                metadata["uncommitted"] = "true"
+            else:
+                metadata.pop("uncommitted", None)
+            draft = replace(draft, text=turn.text, language=turn.language, metadata=metadata)
+            voice.late = draft if linked and not turn.committed else None
+            self._out.turn(draft)
+
+    def _draft(self, who: str, voice: Voice, turn: RoughTurn) -> Draft:
         person = self._people.get(who)
-        for said in turns:
-            metadata = {} if said.committed or not linked else {"uncommitted": "true"}
-            start = max(said.started_at - BEFORE_S, min(voice.until, said.started_at))
-            ear = _nearest(voice.ears, said.ended_at)
-            sound = None if ear is None else ear.recording.cut(start, said.ended_at + AFTER_S)
-            delays = [None if ear is None else ear.delay_s(at) for at in (said.started_at, said.ended_at)]
-            if sound is not None and not sound.whole:
-                metadata["audio"] = "too_long"
-                sound = None
-            if sound is None or None in delays or not said.exact:
-                metadata["times"] = "vad" if said.exact else "estimated"
-            voice.until = max(voice.until, said.ended_at)
-            self._out.turn(
-                Draft(
-                    turn_id=said.turn_id,
-                    who=who,
-                    role="user" if person is None else person.role,
-                    text=said.text,
-                    started_at=said.started_at,
-                    ended_at=said.ended_at,
-                    sound=sound,
-                    refine=True,
-                    delay_s=(delays[0] or 0.0, delays[1] or 0.0),
-                    language=said.language,
-                    metadata=metadata,
-                )
-            )
+        start = max(turn.started_at - BEFORE_S, min(voice.until, turn.started_at))
+        ear = _nearest(voice.ears, turn.ended_at)
+        sound = None if ear is None else ear.recording.clip(start, turn.ended_at + AFTER_S)
+        delays = [None if ear is None else ear.delay_s(at) for at in (turn.started_at, turn.ended_at)]
+        metadata = {}
+        if sound is not None and not sound.whole:
+            metadata["audio"] = "too_long"
+            sound = None
+        if sound is None or None in delays or not turn.exact:
+            metadata["times"] = "vad" if turn.exact else "estimated"
+        return Draft(
+            turn_id=turn.turn_id,
+            who=who,
+            role="user" if person is None else person.role,
+            text=turn.text,
+            started_at=turn.started_at,
+            ended_at=turn.ended_at,
+            sound=sound,
+            refine=True,
+            delay_s=(delays[0] or 0.0, delays[1] or 0.0),
+            metadata=metadata,
+        )
 
     def typed(self, who: str, text: str) -> None:
         """Send what somebody typed, or the program said for him: a turn of no length, beside what he says."""
@@ -162,14 +184,22 @@ class RoomWatch:
         )
 
     def settle(self) -> None:
-        """Send what is over; to be called about once a second."""
+        """Send what is over, and let go of what nothing more will be sent of; to be called about once a second."""
         now = self._clock.now()
         linked = self._linked()
         for who, voice in list(self._voices.items()):
-            if who in (linked, USER):
-                self.send(who, voice.speeches.settle(now))
+            listened_to = who in (linked, USER)
+            gone_since = self._gone_since(who, now)
+            if gone_since is not None:
+                voice.speeches.stopped(gone_since)
+            closed = voice.speeches.settle(now, SETTLED_S if listened_to else UNLINKED_SETTLED_S)
+            self.send(who, closed, linked=listened_to)
+            if gone_since is not None and voice.speeches.since is None:
+                del self._voices[who]
+                self._close_ears(voice.ears)
             else:
-                self.send(who, voice.speeches.settle(now, UNLINKED_SETTLED_S), linked=False)
+                self._let_go(voice, now, listened_to)
+        self._make_room()
 
     def finish(self) -> None:
         """Send what is left."""
@@ -178,12 +208,53 @@ class RoomWatch:
         for who, voice in list(self._voices.items()):
             self.send(who, voice.speeches.close(now), linked=who in (linked, USER))
 
-    async def close(self) -> None:
+    def unhook(self) -> None:
+        """Undo `open`."""
         if self._room is not None:
             for event, callback in self._events.items():
                 self._room.off(event, callback)  # type: ignore[arg-type]
-        ears = [ear for voice in self._voices.values() for ear in voice.ears]
-        await asyncio.gather(*(ear.close() for ear in ears), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Hear nothing more."""
+        voices, self._voices = self._voices, {}
+        for voice in voices.values():
+            self._close_ears(voice.ears)
+        await asyncio.gather(*self._closing)
+
+    def _gone_since(self, who: str, now: float) -> float | None:
+        """Since when he has been away, if that is for too long to be a reconnect."""
+        person = self._people.get(who)
+        away_s = 0.0 if person is None or person.left_at is None else now - person.left_at
+        return now - away_s if away_s > KEEP_S else None
+
+    def _let_go(self, voice: Voice, now: float, listened_to: bool) -> None:
+        """Of what he was heard to say, all that nothing which is still to be sent is in."""
+        since = voice.speeches.since
+        needed_from = now - KEEP_S if since is None else min(now - KEEP_S, since - BEFORE_S)
+        done = [ear for ear in voice.ears if ear.over and _ended_at(ear) < needed_from]
+        voice.ears = [ear for ear in voice.ears if ear not in done]
+        self._close_ears(done)
+        if not listened_to:
+            for ear in voice.ears:
+                ear.recording.forget_before(needed_from)
+
+    def _make_room(self) -> None:
+        recordings = [ear.recording for voice in self._voices.values() for ear in voice.ears]
+        while sum(recording.nbytes for recording in recordings) > KEEP_BYTES:
+            self._notices.warn("audio_given_up", "heard", detail="too many speak, or too long")
+            min(recordings, key=_began_at).make_room()
+
+    def _close_ears(self, ears: Iterable[Heard]) -> None:
+        for ear in ears:
+            task = asyncio.create_task(self._close_ear(ear), name="mise-observer-close-ear")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _close_ear(self, ear: Heard) -> None:
+        try:
+            await ear.close()
+        except Exception as error:
+            self._notices.warn("observer_failed", "close", error=type(error).__name__)
 
     @property
     def _out(self) -> Delivery:
@@ -192,32 +263,32 @@ class RoomWatch:
 
     def _joined(self, participant: rtc.RemoteParticipant) -> None:
         person = self._people.see(participant, connected_at=_joined_at(participant))
-        if person.kind in UNSEEN or participant.identity in self._present:
+        if person.kind in UNSEEN or person.present:
             return
-        self._present.add(participant.identity)
+        person.present, person.left_at = True, None
         at = self._clock.now() if person.connected_at is None else self._clock.of_wall(person.connected_at)
         self._out.event("participant_joined", at, participant.identity, kind=person.kind, role=person.role)
         self._tell_transfer(participant.identity, person, at)
 
     def _changed(self, _: object, participant: rtc.Participant) -> None:
         """His attributes did; his role may have."""
-        if participant.identity in self._present:
-            person = self._people.see(participant)
-            self._tell_transfer(participant.identity, person, self._clock.now())
+        person = self._people.get(participant.identity)
+        if person is not None and person.present and person is not self._local:
+            self._tell_transfer(participant.identity, self._people.see(participant), self._clock.now())
 
     def _tell_transfer(self, who: str, person: Person, at: float) -> None:
-        if person.role == "human_agent" and who not in self._transferred:
-            self._transferred.add(who)
+        if person.role == "human_agent" and not person.transferred:
+            person.transferred = True
             self._out.event("transfer", at, who, to="human_agent", kind=person.kind)
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
         person = self._people.see(participant)
-        if participant.identity not in self._present:
+        if not person.present:
             return
-        self._present.discard(participant.identity)
+        person.present, person.left_at = False, self._clock.now()
         reason = participant.disconnect_reason
         named = None if reason is None else rtc.DisconnectReason.Name(reason).lower()
-        self._out.event("participant_left", self._clock.now(), participant.identity, kind=person.kind, reason=named)
+        self._out.event("participant_left", person.left_at, participant.identity, kind=person.kind, reason=named)
 
     def _subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
@@ -245,6 +316,7 @@ class RoomWatch:
             on_stopped=self._guard(voice.speeches.stopped),
             notices=self._notices,
         )
+        self._close_ears(voice.ears[: 1 - EARS])
         voice.ears = [*voice.ears[1 - EARS :], ear]
         ear.start()
 
@@ -261,6 +333,14 @@ def _nearest(ears: list[Heard], at: float) -> Heard | None:
         return float("inf") if span is None else max(span[0] - at, at - span[1], 0.0)
 
     return min(ears, key=away, default=None)
+
+
+def _began_at(recording: Recording) -> float:
+    return float("inf") if recording.span is None else recording.span[0]
+
+
+def _ended_at(ear: Heard) -> float:
+    return float("-inf") if ear.recording.span is None else ear.recording.span[1]
 
 
 def _joined_at(participant: rtc.Participant) -> float | None:

@@ -14,7 +14,7 @@ from mise_observer.guard import Guard
 from mise_observer.notices import Notices
 from mise_observer_livekit.delivery import Delivery
 from mise_observer_livekit.people import AGENT, USER
-from mise_observer_livekit.playback import Playback, Segment, heard, heard_span
+from mise_observer_livekit.playback import Playback, Played, Segment, heard_span
 from mise_observer_livekit.room import RoomWatch
 from mise_observer_livekit.speeches import Committed
 from mise_observer_livekit.tap import InputTap, Tap, is_in
@@ -76,12 +76,16 @@ class SessionWatch:
         self._delivery = delivery
         for event, callback in self._events.items():
             self._session.on(event, callback)  # type: ignore[arg-type]  # its names are literals
+
+    def install(self) -> None:
+        """Put the taps where they are possible already; the others follow with the first speech."""
         if self.started:
             self._install()
         else:
             self._install_input()
 
-    def close(self) -> None:
+    def unhook(self) -> None:
+        """Undo `open`."""
         for event, callback in self._events.items():
             self._session.off(event, callback)  # type: ignore[arg-type]
 
@@ -105,7 +109,7 @@ class SessionWatch:
     def finish(self) -> None:
         """Send what is left of the agent, and what the models were used for."""
         now = self._clock.now()
-        self._send_uncommitted(self._playback.take_all(now))
+        self._send_uncommitted(self._playback.end_all(now))
         if self._usage is not None:
             for usage in self._usage.usage.model_usage:
                 counts = {
@@ -131,9 +135,9 @@ class SessionWatch:
 
     def _transcribed(self, event: voice.UserInputTranscribedEvent) -> None:
         if event.is_final:
-            speeches = self._room.voice(self._user).speeches
+            who, at = self._user, self._clock.of_wall(event.created_at)
             language = None if event.language is None else str(event.language)
-            speeches.final(event.transcript, self._clock.of_wall(event.created_at), language)
+            self._room.send(who, self._room.voice(who).speeches.final(event.transcript, at, language))
 
     def _user_item(self, item: llm.ChatMessage) -> None:
         who = self._user
@@ -165,7 +169,7 @@ class SessionWatch:
         self._install()
 
     def _speech_done(self, handle: voice.SpeechHandle) -> None:
-        self._send_uncommitted(self._playback.take(handle.id))
+        self._send_uncommitted(self._playback.end(handle.id, self._clock.now()))
         self._handles.pop(handle.id, None)
 
     def _agent_item(self, item: llm.ChatMessage) -> None:
@@ -188,9 +192,6 @@ class SessionWatch:
             ended_at = now if ended_at is None else ended_at
             span = (ended_at if started_at is None else min(started_at, ended_at), ended_at)
             metadata["times"] = "estimated"
-        sound = heard(segments) if self._keep_audio else None
-        if sound is not None and not sound.whole:
-            metadata["audio"] = "too_long"
         if item is not None:
             text = item.text_content or ""
         else:
@@ -203,7 +204,7 @@ class SessionWatch:
                 text=text,
                 started_at=span[0],
                 ended_at=span[1],
-                sound=sound,
+                sound=Played(segments) if self._keep_audio else None,
                 interrupted=self._interrupted(segments),
                 metadata=metadata,
             )

@@ -7,6 +7,7 @@ its start is the back-channel's.
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,11 +20,17 @@ PAUSE_S = 5.0
 SETTLED_S = 10.0
 """So long after the last word a turn that nobody committed is sent as it is."""
 
+LATE_S = 20.0
+"""So long after the last word a final transcript may still be of a turn that was sent: twice what it waited for one."""
+
 ONSET_S = 0.5
 """A final transcript that comes sooner after a speech has begun is of the one before."""
 
 WORD_S = 0.4
 """Of a word, where nothing but text says when somebody spoke."""
+
+BEFORE = 50
+"""Finals of turns that nobody committed that are remembered; LiveKit's next item begins with all there were."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +43,7 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class RoughTurn:
     """A turn as far as words and rough times go.
 
     exact : somebody was heard to start and to stop; else the times follow from when the text came.
@@ -91,137 +98,134 @@ class Agent:
 
 
 class Speeches:
-    """The turns of one participant. Everything that closes turns returns them, in order."""
+    """The turns of one participant. Whatever closes a turn returns it, and a turn again of which more is known."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._groups: list[_Group] = []
-        self._before: list[str] = []  # finals of turns that were sent uncommitted: the next item begins with them
-        self._loose: list[tuple[float, str]] = []  # finals of nothing that was heard
+        self._group: _Group | None = None
+        self._before: deque[str] = deque(maxlen=BEFORE)  # of turns sent uncommitted: the next item begins with them
+        self._loose_at: float | None = None  # when the last final of nothing that was heard came
         self._language: str | None = None
-        self._late: Said | None = None  # sent uncommitted, because nobody had committed it so far
+        self._late: RoughTurn | None = None  # sent uncommitted, because nobody had committed it so far
         self._until = float("-inf")
 
-    def started(self, at: float) -> list[Said]:
+    @property
+    def since(self) -> float | None:
+        """When what is not sent yet began."""
+        return None if self._group is None else self._group.speeches[0].started_at
+
+    def started(self, at: float) -> list[RoughTurn]:
         """Somebody began to speak."""
-        closed: list[Said] = []
-        if self._groups:
-            last = self._groups[-1]
-            ended_at = last.ended_at
+        closed: list[RoughTurn] = []
+        if self._group is not None:
+            ended_at = self._group.ended_at
             if ended_at is None:
                 return []
-            if self._agent.spoke_s(ended_at, at) >= BETWEEN_S or at - ended_at > PAUSE_S:
-                closed = self._close_all()
-            else:
-                last.speeches.append(Speech(at))
+            if self._agent.spoke_s(ended_at, at) < BETWEEN_S and at - ended_at <= PAUSE_S:
+                self._group.speeches.append(Speech(at))
                 return []
-        self._groups.append(_Group([Speech(at)], language=self._language))
+            closed = self._close()
+        self._group = _Group([Speech(at)], language=self._language)
         return closed
 
     def stopped(self, at: float) -> None:
         """He stopped."""
-        if self._groups and self._groups[-1].ended_at is None:
-            speech = self._groups[-1].speeches[-1]
+        if self._group is not None and self._group.ended_at is None:
+            speech = self._group.speeches[-1]
             speech.ended_at = max(at, speech.started_at)
 
-    def final(self, text: str, at: float, language: str | None = None) -> None:
+    def final(self, text: str, at: float, language: str | None = None) -> list[RoughTurn]:
         """A final transcript came."""
         if not text.strip():
-            return
+            return []
         self._language = language or self._language
-        speeches = [(group, speech) for group in self._groups for speech in group.speeches]
-        if not speeches:
-            self._loose.append((at, text))
-            return
-        group, speech = speeches[-1]
-        if len(speeches) > 1 and at - speech.started_at < ONSET_S and not speech.finals:
-            group, speech = speeches[-2]
+        late, group = self._late, self._group
+        if group is None:
+            if late is not None and at - late.ended_at <= LATE_S:
+                return self._again(late, text)
+            self._loose_at = at
+            return []
+        speech = group.speeches[-1]
+        if at - speech.started_at < ONSET_S and not speech.finals:
+            if len(group.speeches) > 1:
+                speech = group.speeches[-2]
+            elif late is not None and not late.text and at - late.ended_at <= LATE_S:
+                return self._again(late, text)
         speech.finals.append(text)
         group.language = language or group.language
+        return []
 
-    def committed(self, item: Committed, at: float) -> list[Said]:
+    def committed(self, item: Committed, at: float) -> list[RoughTurn]:
         """The user's turn entered the chat history."""
         if (late := self._late_of(item)) is not None:
             self._committed()
             return [replace(late, text=late.text or item.text, committed=True)]
-        claimed, rest = self._claim(item)
-        if claimed is None:
-            return [*self._close_all(), *self._without_speech(item, at)]
-        closed = [self._said(group, committed=False) for group in self._groups[:-1]]
-        group = self._groups[-1]
+        group = self._group
+        if group is None:
+            return [self._without_speech(item, at)]
+        claimed, rest = _claim(group.speeches, item)
         text = self._text_of(item, [final for speech in claimed for final in speech.finals])
         ended_at = claimed[-1].ended_at
-        said = Said(
-            group.turn_id, claimed[0].started_at, at if ended_at is None else ended_at, text, group.language, True
-        )
-        self._groups = [_Group(rest, language=self._language)] if rest else []
+        self._group = _Group(rest, language=self._language) if rest else None
         self._committed()
-        return [*closed, said]
+        return [
+            RoughTurn(
+                group.turn_id, claimed[0].started_at, at if ended_at is None else ended_at, text, group.language, True
+            )
+        ]
 
-    def settle(self, at: float, after_s: float = SETTLED_S) -> list[Said]:
+    def settle(self, at: float, after_s: float = SETTLED_S) -> list[RoughTurn]:
         """Close what nobody has committed so long after its end."""
-        if not self._groups:
-            return []
-        ended_at = self._groups[-1].ended_at
-        if ended_at is None or at - ended_at < after_s:
-            return []
-        return self._close_all()
+        ended_at = None if self._group is None else self._group.ended_at
+        return [] if ended_at is None or at - ended_at < after_s else self._close()
 
-    def close(self, at: float) -> list[Said]:
+    def close(self, at: float) -> list[RoughTurn]:
         """The call is over."""
         self.stopped(at)
-        return self._close_all()
+        return self._close()
 
-    def _late_of(self, item: Committed) -> Said | None:
+    def _late_of(self, item: Committed) -> RoughTurn | None:
         """The turn that was sent uncommitted and is committed only now, when he has gone on to the next."""
-        if not self._groups or item.ended_at is None or item.ended_at >= self._groups[-1].speeches[0].started_at:
+        if self.since is None or item.ended_at is None or item.ended_at >= self.since:
             return None
         return self._late
 
-    def _claim(self, item: Committed) -> tuple[list[Speech] | None, list[Speech]]:
-        if not self._groups:
-            return None, []
-        speeches = self._groups[-1].speeches
-        if speeches[-1].ended_at is not None or len(speeches) == 1:
-            return speeches, []
-        # He speaks on already, while what he said before is being committed.
-        if item.ended_at is not None and speeches[-1].started_at < item.ended_at:
-            return speeches, []
-        return speeches[:-1], speeches[-1:]
-
-    def _without_speech(self, item: Committed, at: float) -> list[Said]:
+    def _without_speech(self, item: Committed, at: float) -> RoughTurn:
         text = self._text_of(item, [])
         late, language = self._late, self._language
-        heard_at = self._loose[-1][0] if self._loose else at
+        heard_at = at if self._loose_at is None else self._loose_at
         self._committed()
         if late is not None and (item.started_at is None or item.started_at <= late.ended_at):
-            return [Said(late.turn_id, late.started_at, late.ended_at, late.text or text, late.language, True)]
+            return replace(late, text=late.text or text, committed=True)
         ended_at = item.ended_at if item.ended_at is not None else heard_at
         started_at = item.started_at
         if started_at is None:
             started_at = max(ended_at - WORD_S * max(len(text.split()), 1), min(self._until, ended_at))
         self._until = ended_at
-        return [Said(uuid.uuid4().hex, min(started_at, ended_at), ended_at, text, language, True, exact=False)]
+        return RoughTurn(uuid.uuid4().hex, min(started_at, ended_at), ended_at, text, language, True, exact=False)
+
+    def _again(self, late: RoughTurn, text: str) -> list[RoughTurn]:
+        """A turn that was sent without its last words, with them."""
+        self._before.append(text)
+        self._late = replace(late, text=f"{late.text} {text}".strip(), language=late.language or self._language)
+        return [self._late]
 
     def _committed(self) -> None:
         self._before.clear()
-        self._loose.clear()
+        self._loose_at = None
         self._late = None
 
-    def _close_all(self) -> list[Said]:
-        closed = [self._said(group, committed=False) for group in self._groups]
-        self._groups = []
-        self._before += [said.text for said in closed if said.text]
-        if closed:
-            self._late = closed[-1]
-        return closed
-
-    def _said(self, group: _Group, *, committed: bool) -> Said:
+    def _close(self) -> list[RoughTurn]:
+        """Send what nobody has committed."""
+        group, self._group = self._group, None
+        if group is None:
+            return []
         first, last = group.speeches[0], group.speeches[-1]
-        ended_at = last.started_at if last.ended_at is None else last.ended_at
-        self._until = ended_at
+        self._until = last.started_at if last.ended_at is None else last.ended_at
         text = " ".join(final for speech in group.speeches for final in speech.finals)
-        return Said(group.turn_id, first.started_at, ended_at, text, group.language, committed)
+        self._before += [text] if text else []
+        self._late = RoughTurn(group.turn_id, first.started_at, self._until, text, group.language, committed=False)
+        return [self._late]
 
     def _text_of(self, item: Committed, finals: Sequence[str]) -> str:
         """What the item adds to what was sent before; the finals, unless it has more (an interim)."""
@@ -231,3 +235,13 @@ class Speeches:
         if ours and words[: len(ours)] != ours:
             words = ours
         return " ".join(words)
+
+
+def _claim(speeches: list[Speech], item: Committed) -> tuple[list[Speech], list[Speech]]:
+    """Which speeches the item is of, and which come after it."""
+    if speeches[-1].ended_at is not None or len(speeches) == 1:
+        return speeches, []
+    # He speaks on already, while what he said before is being committed.
+    if item.ended_at is not None and speeches[-1].started_at < item.ended_at:
+        return speeches, []
+    return speeches[:-1], speeches[-1:]

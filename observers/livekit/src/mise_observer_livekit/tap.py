@@ -16,6 +16,8 @@ from mise_observer_livekit.playback import Playback, Run
 MOST_HZ = 24_000
 """More is no use for speech and would double what is sent."""
 
+NOTHING: Samples = np.zeros(0, np.int16)
+
 
 class InputTap(io.AudioInput):
     """Behind the input of a session without a room: notes what the user says."""
@@ -35,6 +37,11 @@ class InputTap(io.AudioInput):
     def delay_s(self, _: float) -> float | None:
         """No buffer, no network."""
         return 0.0
+
+    @property
+    def over(self) -> bool:
+        """Never before the session is."""
+        return False
 
     async def close(self) -> None:
         """Nothing to close: it goes with the session's input."""
@@ -93,10 +100,11 @@ class Tap(io.AudioOutput):
         return self._output.sample_rate
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        offered_at = self._clock.now()
         # The output first: it may be cancelled before it takes the frame, and then nobody may count it.
         await self._output.capture_frame(frame)
         await super().capture_frame(frame)
-        self._note_frame(frame)
+        self._note_frame(frame, offered_at)
 
     def flush(self) -> None:
         super().flush()
@@ -106,35 +114,39 @@ class Tap(io.AudioOutput):
     def clear_buffer(self) -> None:
         self._output.clear_buffer()
 
-    def _capture(self, frame: rtc.AudioFrame) -> None:
+    def _capture(self, frame: rtc.AudioFrame, offered_at: float) -> None:
         if not self._keep:
-            self._note(frame.sample_rate, np.zeros(0, np.int16))
+            self._note(frame.sample_rate, NOTHING, offered_at)
         elif frame.sample_rate <= MOST_HZ:
-            self._note(frame.sample_rate, samples_of(frame))
+            self._note(frame.sample_rate, samples_of(frame), offered_at)
         else:
             if self._resampler is None:
                 self._resampler = rtc.AudioResampler(frame.sample_rate, MOST_HZ)
-            for resampled in self._resampler.push(bytearray(samples_of(frame).tobytes())):
-                self._note(MOST_HZ, samples_of(resampled))
+            resampled = self._resampler.push(bytearray(samples_of(frame).tobytes()))
+            # Nothing may have come out of it yet, but it has begun.
+            self._note(MOST_HZ, np.concatenate([NOTHING, *map(samples_of, resampled)]), offered_at)
 
     def _end_capture(self) -> None:
         if self._resampler is not None:
             for rest in self._resampler.flush():
-                self._note(MOST_HZ, samples_of(rest))
+                self._note(MOST_HZ, samples_of(rest), self._clock.now())
             self._resampler = None
         self._playback.end_capture()
 
-    def _note(self, sample_rate: int, samples: Samples) -> None:
-        self._playback.capture(samples, sample_rate, self._clock.now(), self._speech_id())
+    def _note(self, sample_rate: int, samples: Samples, offered_at: float) -> None:
+        self._playback.capture(samples, sample_rate, offered_at, self._speech_id())
 
     def _started(self, event: io.PlaybackStartedEvent) -> None:
         self._playback.started(self._clock.of_wall(event.created_at))
 
     def _progressed(self, event: io.PlaybackProgressedEvent) -> None:
-        self._playback.progressed(Run(self._clock.of_wall(event.started_at), event.offset, event.duration))
+        run = Run(self._clock.of_wall(event.started_at), event.offset, event.duration)
+        self._playback.progressed(run, self._clock.now())
 
     def _finished(self, event: io.PlaybackFinishedEvent) -> None:
-        self._playback.finished(event.playback_position, event.interrupted, event.synchronized_transcript)
+        self._playback.finished(
+            event.playback_position, event.interrupted, event.synchronized_transcript, self._clock.now()
+        )
 
 
 def samples_of(frame: rtc.AudioFrame) -> Samples:

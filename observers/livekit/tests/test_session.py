@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Gateway
 from fakes import Llm, Microphone, Speaker, Stt, Tts, Vad, spoken
-from livekit.agents import Agent, AgentSession, function_tool, llm
+from livekit import rtc
+from livekit.agents import Agent, AgentSession, ModelSettings, function_tool, llm
+from livekit.agents.testing import fake_job_context
 
+from mise_observer.recording import Clip
 from mise_observer_livekit import Observer, attach
-from mise_observer_livekit.playback import Playback
+from mise_observer_livekit.observer import CLOSE_WAIT_S, DRAIN_S, HUSH_S
+from mise_observer_livekit.playback import Playback, Played
+from mise_observer_livekit.room import RoomWatch
 from mise_observer_livekit.session import SessionWatch
 
 
@@ -263,6 +270,80 @@ async def test_a_session_without_audio_gives_its_text_and_says_so(
     assert "livekit_call_id_made" in caplog.text
 
 
+class Stream(Speaker):
+    """As outputs of avatars: says that it plays while it takes its time for the first frame, and reports no runs."""
+
+    def __init__(self) -> None:
+        super().__init__(reports_runs=False)
+        self.began_at: list[float] = []
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        begins = self._began is None
+        await super().capture_frame(frame)
+        if begins:
+            self.began_at.append(time.time())
+            await asyncio.sleep(0.3)
+
+
+async def test_an_output_that_begins_while_it_takes_the_first_frame_began_then(gateway: Gateway) -> None:
+    call = Call(gateway, "Fine")
+    call.session.output.audio = stream = Stream()
+    await call.start(Greeter("Hello there my friend how are you today"))
+    await call.inbox.until(lambda inbox: len(inbox.turns) == 1)
+    await call.close()
+    (turn,) = call.turns()
+    assert turn["started_at"] == pytest.approx(stream.began_at[0], abs=0.02)
+
+
+class TwoRates(Greeter):
+    """Whose first speech changes its rate in the middle: of the second half no output reports anything of its own."""
+
+    async def tts_node(self, text: AsyncIterable[str], model_settings: ModelSettings) -> AsyncIterator[rtc.AudioFrame]:
+        said = "".join([piece async for piece in text])
+        for rate in (24_000, 16_000) if said == self._greeting else (24_000,):
+            audio = spoken(said, rate)
+            yield rtc.AudioFrame(audio.tobytes(), rate, 1, len(audio))
+
+
+async def test_audio_that_is_never_reported_shifts_none_of_the_next_speech(gateway: Gateway) -> None:
+    call = Call(gateway, "You are welcome")
+    await call.start(TwoRates("Hello"))
+    await call.inbox.until(lambda inbox: len(inbox.turns) == 1)
+    await call.say("thank you so much")
+    await call.inbox.until(lambda inbox: len(inbox.turns) == 3)
+    await call.close()
+    reply = call.turns("agent")[1]
+    assert reply["text"] == "You are welcome"
+    np.testing.assert_array_equal(np.frombuffer(reply["pcm"], np.int16), call.speaker.played[1])
+
+
+async def test_audio_is_put_together_beside_the_hosts_loop(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: dict[str, set[str]] = {}
+
+    def watched(sound: type[Any]) -> None:
+        pcm = sound.pcm
+
+        def noted(self: Any) -> Any:
+            threads.setdefault(sound.__name__, set()).add(threading.current_thread().name)
+            return pcm(self)
+
+        monkeypatch.setattr(sound, "pcm", noted)
+
+    watched(Clip)
+    watched(Played)
+    call = Call(gateway, "Fine")
+    await call.start(Greeter("Hello"))
+    await call.inbox.until(lambda inbox: len(inbox.turns) == 1)
+    call.vad.starts()
+    await call.heard("speaking")
+    await call.microphone.hear(spoken("thank you"))
+    call.stt.final("thank you")
+    call.vad.stops()
+    await call.inbox.until(lambda inbox: len(inbox.turns) == 3)
+    await call.close()
+    assert threads == {"Clip": {"mise-observer-outbox"}, "Played": {"mise-observer-outbox"}}
+
+
 async def test_an_output_that_is_replaced_is_tapped_anew(gateway: Gateway) -> None:
     call = Call(gateway, "Fine")
     await call.start(Greeter("Hello there"))
@@ -377,6 +458,41 @@ async def test_wrong_arguments_are_one_log_line_and_the_agent_runs(
     await observer.aclose()
     await session.aclose()
     assert observer.stats.sent == 0
+
+
+async def test_what_fails_to_attach_leaves_nothing_behind(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no more callbacks")
+
+    with fake_job_context() as ctx:
+        session = AgentSession[None](llm=Llm("Fine"), tts=Tts())
+        session.output.audio = speaker = Speaker()
+        with monkeypatch.context() as patch:
+            patch.setattr(type(ctx), "add_shutdown_callback", fails)
+            attach(session, ctx, endpoint=gateway.url, api_key="k")
+        assert "not_observed" in caplog.text
+        assert [task for task in asyncio.all_tasks() if task.get_name().startswith("mise-observer")] == []
+        await session.start(Greeter("Hello there"), record=False)
+        await until(session, "conversation_item_added", lambda: bool(speaker.played))
+        assert session.output.audio is speaker
+        await session.aclose()
+
+
+async def test_a_track_that_can_not_be_let_go_of_does_not_hold_up_what_is_left(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(RoomWatch, "close", never)
+    session = AgentSession[None](llm=Llm("Fine"), tts=Tts())
+    observer = attach(session, None, endpoint=gateway.url, api_key="k", call_id="call-1")
+    await session.aclose()
+    await asyncio.wait_for(observer.aclose(), HUSH_S + 2)
+    assert [event["type"] for event in gateway.inbox.events] == ["call_ended"]
+    assert CLOSE_WAIT_S + DRAIN_S + HUSH_S < 10
 
 
 async def test_what_fails_in_the_observer_is_not_the_agents(

@@ -130,6 +130,46 @@ def test_what_nobody_commits_is_sent_when_it_is_settled_and_again_when_somebody_
     assert uncommitted.turn_id == committed.turn_id
 
 
+def test_a_final_that_comes_when_its_turn_was_sent_is_of_that_turn() -> None:
+    # s      1   2              12    13      the turn is sent without a word; its words come at 12.3, the next one's at 13.2
+    # user   |---|              |-----|
+    speeches = Speeches(Agent())
+    speech(speeches, 1, 2)
+    (wordless,) = speeches.started(12)
+    (turn,) = speeches.final("Where is it?", 12.3, "en")
+    speeches.stopped(13)
+    assert speeches.final("Hello?", 13.2) == []
+    (second,) = speeches.committed(Committed("Where is it? Hello?", 1, 13), 13.5)
+    assert told([wordless, turn, second]) == [
+        ("", 1, 2, False),
+        ("Where is it?", 1, 2, False),
+        ("Hello?", 12, 13, True),
+    ]
+    assert (turn.turn_id, turn.language) == (wordless.turn_id, "en")
+    assert second.turn_id != turn.turn_id
+
+
+def test_a_final_that_comes_when_nobody_speaks_is_of_the_turn_that_was_sent_last_for_a_while() -> None:
+    speeches = Speeches(Agent())
+    speech(speeches, 1, 2, "Where is it?")
+    (sent,) = speeches.settle(12.5)
+    assert told(speeches.final("The parcel.", 13)) == [("Where is it? The parcel.", 1, 2, False)]
+    assert speeches.final("Much later.", 60) == []
+    (again,) = speeches.committed(Committed("Where is it? The parcel.", 1, 2), 61)
+    assert told([again]) == [("Where is it? The parcel.", 1, 2, True)]
+    assert again.turn_id == sent.turn_id
+
+
+def test_what_is_not_sent_yet_is_known_by_its_beginning() -> None:
+    speeches = Speeches(Agent())
+    assert speeches.since is None
+    speech(speeches, 1, 2)
+    speech(speeches, 3, 4)
+    assert speeches.since == 1
+    speeches.settle(20)
+    assert speeches.since is None
+
+
 def test_after_a_long_pause_it_is_another_turn() -> None:
     speeches = Speeches(Agent())
     speech(speeches, 1, 2, "Hello?")

@@ -95,6 +95,11 @@ class RoomWatch:
         """Whether there is one."""
         return self._room is not None
 
+    @property
+    def heard_bytes(self) -> int:
+        """Of the audio that is kept of everybody."""
+        return sum(ear.recording.nbytes for voice in self._voices.values() for ear in voice.ears)
+
     async def connected(self) -> str | None:
         """Wait until the room is; returns its SID. None for a session without a room."""
         if self._room is None:
@@ -239,9 +244,9 @@ class RoomWatch:
                 ear.recording.forget_before(needed_from)
 
     def _make_room(self) -> None:
-        recordings = [ear.recording for voice in self._voices.values() for ear in voice.ears]
-        while sum(recording.nbytes for recording in recordings) > KEEP_BYTES:
+        while self.heard_bytes > KEEP_BYTES:
             self._notices.warn("audio_given_up", "heard", detail="too many speak, or too long")
+            recordings = [ear.recording for voice in self._voices.values() for ear in voice.ears]
             min(recordings, key=_began_at).make_room()
 
     def _close_ears(self, ears: Iterable[Heard]) -> None:

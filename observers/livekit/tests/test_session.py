@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -271,7 +272,9 @@ async def test_a_session_without_audio_gives_its_text_and_says_so(
 
 
 class Stream(Speaker):
-    """As outputs of avatars: says that it plays while it takes its time for the first frame, and reports no runs."""
+    """As outputs of avatars: it says that it plays while it takes its time for the first frame, its end comes late by
+    the network, and of runs it says nothing.
+    """
 
     def __init__(self) -> None:
         super().__init__(reports_runs=False)
@@ -283,6 +286,9 @@ class Stream(Speaker):
         if begins:
             self.began_at.append(time.time())
             await asyncio.sleep(0.3)
+
+    def on_playback_finished(self, **told: Any) -> None:
+        asyncio.get_running_loop().call_later(0.3, partial(super().on_playback_finished, **told))
 
 
 async def test_an_output_that_begins_while_it_takes_the_first_frame_began_then(gateway: Gateway) -> None:

@@ -46,7 +46,6 @@ class Outbox:
         self._making: Cell[_Pending] | None = None
         self._given_up = Stats()
         self._draining = False
-        # A daemon: a redaction that hangs must not keep the process from ending.
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()  # held for microseconds, never while something is made
         self._done: Future[None] = Future()
@@ -132,6 +131,7 @@ class Outbox:
 
     def _start(self) -> None:
         if self._thread is None and not self._held:
+            # A daemon: a redaction that hangs must not keep the process from ending.
             thread = threading.Thread(target=self._serve, name="mise-observer-outbox", daemon=True)
             thread.start()
             self._thread = thread

@@ -63,7 +63,7 @@ class Observer:
         return None if self._running is None else self._running.call_id
 
     async def aclose(self) -> None:
-        """Send what is left, for 8 s at most. LiveKit's job shutdown does it by itself."""
+        """Send what is left, for 9 s at most. LiveKit's job shutdown does it by itself."""
         if self._running is not None:
             try:
                 await self._running.aclose()

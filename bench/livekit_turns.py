@@ -1,4 +1,4 @@
-"""What the observer for LiveKit does for each frame and each turn, without LiveKit: µs and ms of the agent's loop."""
+"""What the observer for LiveKit does for each frame and each turn, without LiveKit, in µs and ms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.measurements import Measurement
-from mise_observer.recording import MOST_BYTES, Clip, Recording
+from mise_observer.recording import MOST_BYTES, Clip, Pcm, Recording
 from mise_observer_livekit.playback import Playback, Run, heard
 from mise_observer_livekit.turns import Draft, refined
 
@@ -46,8 +46,13 @@ def measure_livekit_turns() -> list[Measurement]:
             assert clip is not None
             clips.append(clip)
 
-        def refine(number: int, length: int = seconds, end: float = end, clips: list[Clip] = clips) -> None:
-            refined(Draft("t", "p", "user", "", end - length, end, refine=True), clips[number].pcm())
+        made: list[Pcm] = []  # as what waits to be sent: memory that is used again would cost less
+
+        def refine(
+            number: int, length: int = seconds, end: float = end, clips: list[Clip] = clips, made: list[Pcm] = made
+        ) -> None:
+            made.append(clips[number].pcm())
+            refined(Draft("t", "p", "user", "", end - length, end, refine=True), made[-1])
 
         how = f"median of {TIMES}"
         found += [

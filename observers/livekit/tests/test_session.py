@@ -61,6 +61,7 @@ class Call:
     def __init__(self, gateway: Gateway, *replies: str | llm.FunctionToolCall, tts: Tts | None = None) -> None:
         self.gateway = gateway
         self.inbox = gateway.inbox
+        self.observer = Observer()
         self.stt, self.vad, self.speaker, self.microphone = Stt(), Vad(), Speaker(), Microphone()
         self.session = AgentSession[None](
             llm=Llm(*replies),
@@ -78,9 +79,9 @@ class Call:
         self.session.input.audio = self.microphone
 
     async def start(self, agent: Agent, **options: Any) -> Observer:
-        observer = attach(self.session, None, endpoint=self.gateway.url, api_key="k", call_id="call-1", **options)
+        self.observer = attach(self.session, None, endpoint=self.gateway.url, api_key="k", call_id="call-1", **options)
         await self.session.start(agent)
-        return observer
+        return self.observer
 
     async def say(self, text: str) -> None:
         self.vad.starts()
@@ -102,6 +103,7 @@ class Call:
     async def close(self) -> None:
         await self.session.aclose()
         await self.inbox.until(lambda inbox: any(event["type"] == "call_ended" for event in inbox.events))
+        await self.observer.aclose()
 
 
 async def until(session: AgentSession[None], event: Any, true: Callable[[], bool]) -> None:
@@ -427,7 +429,7 @@ async def test_an_observer_that_comes_late_says_so_and_works_with_what_is_left(
     call = Call(gateway, "You are welcome")
     await call.session.start(Greeter("Hello"))
     await until(call.session, "conversation_item_added", lambda: bool(call.speaker.played))
-    attach(call.session, None, endpoint=gateway.url, api_key="k")
+    call.observer = attach(call.session, None, endpoint=gateway.url, api_key="k")
     await call.agent("listening")
     await call.say("thank you so much")
     await call.inbox.until(lambda inbox: len(inbox.turns) == 2)

@@ -131,7 +131,7 @@ def test_what_nobody_commits_is_sent_when_it_is_settled_and_again_when_somebody_
 
 
 def test_a_final_that_comes_when_its_turn_was_sent_is_of_that_turn() -> None:
-    # s      1   2              12    13      the turn is sent without a word; its words come at 12.3, the next one's at 13.2
+    # s      1   2              12    13      sent without a word; its words come at 12.3, the next one's at 13.2
     # user   |---|              |-----|
     speeches = Speeches(Agent())
     speech(speeches, 1, 2)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import wall  # isort: skip  # before whatever keeps `time.time`
+
 import base64
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -13,14 +17,33 @@ from fakes import Inbox
 
 @dataclass
 class Gateway:
+    """refusal : answers every request with this status while it is set. refused : how many it has."""
+
     url: str
     inbox: Inbox
+    refusal: int | None = None
+    refused: int = 0
 
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[Gateway]:
-    """A gateway that takes everything; turns have `pcm` where they have audio."""
+    """A gateway that takes everything, unless it is told to refuse; turns have `pcm` where they have audio."""
     inbox = Inbox()
+    gateway = Gateway("", inbox)
+
+    @web.middleware
+    async def refuse(request: web.Request, handler: Any) -> web.StreamResponse:
+        if gateway.refusal is None:
+            answer: web.StreamResponse = await handler(request)
+            return answer
+        await request.read()
+        gateway.refused += 1
+        return web.json_response(
+            {"status": gateway.refusal, "reason": "refused", "detail": "as told"},
+            status=gateway.refusal,
+            content_type="application/problem+json",
+            headers={"Retry-After": "60"} if gateway.refusal == HTTPStatus.TOO_MANY_REQUESTS else {},
+        )
 
     async def body(request: web.Request) -> dict[str, object]:
         raw = await request.read()
@@ -53,7 +76,7 @@ async def gateway() -> AsyncIterator[Gateway]:
         inbox.news.set()
         return web.json_response({"call_id": request.match_info["call_id"], "event_id": one["event_id"]}, status=202)
 
-    app = web.Application(client_max_size=2**25)
+    app = web.Application(client_max_size=2**25, middlewares=[refuse])
     app.router.add_post("/v1/turns:batch", turns)
     app.router.add_post("/v1/turns", turn)
     app.router.add_post("/v1/calls/{call_id}/events", event)
@@ -62,5 +85,13 @@ async def gateway() -> AsyncIterator[Gateway]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
-    yield Gateway(f"http://{host}:{port}", inbox)
+    gateway.url = f"http://{host}:{port}"
+    yield gateway
     await runner.cleanup()
+
+
+@pytest.fixture
+def set_clock() -> Iterator[Callable[[float], None]]:
+    """Sets the wall clock by so many seconds, as NTP does, for the rest of the test."""
+    yield wall.set_by
+    wall.set_by(0.0)

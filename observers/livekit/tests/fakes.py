@@ -86,15 +86,20 @@ class _Reply(llm.LLMStream):
 
 
 class Speaker(io.AudioOutput):
-    """Plays in real time to nobody, and reports as LiveKit's room output does. played : what was heard."""
+    """Plays in real time to nobody, and reports as LiveKit's room output does.
+
+    played : what was heard. given : set once it has a whole speech to play.
+    """
 
     def __init__(self, *, reports_runs: bool = True) -> None:
         super().__init__(label="speaker", capabilities=io.AudioOutputCapabilities(pause=False), sample_rate=None)
         self.played: list[Pcm] = []
+        self.given = asyncio.Event()
         self._runs = reports_runs
         self._frames: list[Pcm] = []
         self._rate = RATE
         self._began: float | None = None
+        self._dry_at = 0.0
         self._playing: asyncio.Task[None] | None = None
         self._cleared = asyncio.Event()
 
@@ -103,13 +108,17 @@ class Speaker(io.AudioOutput):
         self._frames.append(np.frombuffer(bytes(frame.data), np.int16))
         self._rate = frame.sample_rate
         if self._began is None:
-            self._began = time.time()
+            self._began = time.monotonic()
             self._cleared.clear()
-            self.on_playback_started(created_at=self._began)
+            self.on_playback_started(created_at=time.time())
+        # Frames come faster than they are heard: it runs dry when the last of them has been.
+        captured_s = sum(map(len, self._frames)) / self._rate
+        self._dry_at = time.time() + captured_s - (time.monotonic() - self._began)
 
     def flush(self) -> None:
         super().flush()
         if self._frames:
+            self.given.set()
             self._playing = asyncio.create_task(self._play(np.concatenate(self._frames)))
             self._frames = []
 
@@ -117,18 +126,19 @@ class Speaker(io.AudioOutput):
         self._cleared.set()
 
     async def _play(self, audio: Pcm) -> None:
-        began = self._began or time.time()
+        began = time.monotonic() if self._began is None else self._began
         self._began = None
         length = len(audio) / self._rate
         try:
-            await asyncio.wait_for(self._cleared.wait(), max(began + length - time.time(), 0.0))
+            await asyncio.wait_for(self._cleared.wait(), max(began + length - time.monotonic(), 0.0))
         except asyncio.TimeoutError:
             heard, interrupted = length, False
         else:
-            heard, interrupted = min(time.time() - began, length), True
+            heard, interrupted = min(time.monotonic() - began, length), True
         self.played.append(audio[: round(heard * self._rate)])
         if self._runs:
-            self.on_playback_progressed(started_at=began, offset=0.0, duration=heard)
+            started_at = min(time.time(), self._dry_at) - heard
+            self.on_playback_progressed(started_at=started_at, offset=0.0, duration=heard)
         self.on_playback_finished(playback_position=heard, interrupted=interrupted)
 
 
@@ -149,7 +159,10 @@ class Microphone(io.AudioInput):
         for start in range(0, len(heard), length):
             piece = heard[start : start + length]
             await asyncio.sleep(max(began + (start + len(piece)) / self._rate - time.monotonic(), 0.0))
-            self._frames.put_nowait(rtc.AudioFrame(piece.tobytes(), self._rate, 1, len(piece)))
+            self.give(rtc.AudioFrame(piece.tobytes(), self._rate, 1, len(piece)))
+
+    def give(self, frame: rtc.AudioFrame) -> None:
+        self._frames.put_nowait(frame)
 
     async def __anext__(self) -> rtc.AudioFrame:
         return await self._frames.get()

@@ -74,14 +74,20 @@ class Call:
                 "interruption": {"mode": "vad", "min_words": 2},
             },
             aec_warmup_duration=None,
+            session_close_transcript_timeout=0.1,
         )
+        self.observer: Observer | None = None
         self.session.output.audio = self.speaker
         self.session.input.audio = self.microphone
 
-    async def start(self, agent: Agent, **options: Any) -> Observer:
+    def attach(self, **options: Any) -> Observer:
         self.observer = attach(self.session, None, endpoint=self.gateway.url, api_key="k", call_id="call-1", **options)
-        await self.session.start(agent)
         return self.observer
+
+    async def start(self, agent: Agent, **options: Any) -> Observer:
+        observer = self.attach(**options)
+        await self.session.start(agent)
+        return observer
 
     async def say(self, text: str) -> None:
         self.vad.starts()
@@ -102,8 +108,9 @@ class Call:
 
     async def close(self) -> None:
         await self.session.aclose()
+        if self.observer is not None:
+            await self.observer.aclose()
         await self.inbox.until(lambda inbox: any(event["type"] == "call_ended" for event in inbox.events))
-        await self.observer.aclose()
 
 
 async def until(session: AgentSession[None], event: Any, true: Callable[[], bool]) -> None:

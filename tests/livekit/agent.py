@@ -17,18 +17,20 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 from livekit import rtc
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext, inference
+from livekit.agents.voice.avatar import DataStreamAudioOutput
 
+from mise_observer import Limits
 from mise_observer_livekit import attach
 from mise_observer_livekit.session import SessionWatch
 from tests.livekit.recording import Recorder
-from tests.livekit.scripted import Ears, Mind, Voice
+from tests.livekit.scripted import VOICE_RATE, Ears, Mind, Voice
 
 NAME = "scripted"
 SENT_RATE = 24_000
@@ -116,8 +118,8 @@ async def converse(ctx: JobContext | Joined, script: dict[str, Any]) -> tuple[Wi
         llm=Mind(script["replies"]),
         tts=Voice(script["voice"]),
         vad=inference.VAD(),
-        turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad", "min_words": 2}},
         tts_text_transforms=None,
+        **script["session"],
     )
     witness = Witness(Path(script["folder"]), ctx.room, session)
     attached: list[Any] = []
@@ -126,8 +128,19 @@ async def converse(ctx: JobContext | Joined, script: dict[str, Any]) -> tuple[Wi
     if script["raises"] == "handler":
         session.on("conversation_item_added", broken)
     if (observed := script["observed"]) is not None:
-        attached += [attach(session, ctx, **observed) for _ in range(script["observers"])]
+        limits = Limits(**script["limits"])
+        attached += [attach(session, ctx, **observed, limits=limits) for _ in range(script["observers"])]
+    if script["avatar"] is not None:
+        # As plugins for avatars do it, before the session starts.
+        session.output.audio = DataStreamAudioOutput(
+            ctx.room,
+            destination_identity=script["avatar"],
+            sample_rate=VOICE_RATE,
+            wait_remote_track=rtc.TrackKind.KIND_VIDEO,
+        )
     await session.start(agent=Greeter(script["greeting"]), room=ctx.room)
+    if (successor := script["successor"]) is not None:
+        ctx.room.on("participant_connected", lambda _: session.update_agent(Greeter(successor)))
     witness.write("started")
     return witness, attached
 
@@ -168,6 +181,7 @@ async def direct(script: dict[str, Any]) -> None:
     await witness.closed.wait()
     for observer in attached:
         await observer.aclose()
+        witness.write("stats", **asdict(observer.stats))
     witness.save()
     await room.disconnect()
 

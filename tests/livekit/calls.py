@@ -31,6 +31,10 @@ ENDS_WITHIN_S = 20.0
 ROWS_WITHIN_S = 30.0
 
 AGENT_NAME = "scripted"
+AGENT_IDENTITY = "agent"
+"""Of one that joins by itself."""
+
+RATES = (8_000, 16_000, 24_000, 48_000)
 _numbers = itertools.count(1)
 
 
@@ -108,14 +112,26 @@ class Call:
     # --- while it runs
 
     @asynccontextmanager
-    async def caller(self, name: str = "caller", *, publishes: bool = True) -> AsyncIterator[Caller]:
-        """Somebody who joins."""
-        environ = self.stack.server.joining(self.room, f"{self.room}-{name}")
+    async def caller(self, name: str = "caller", *, publishes: bool = True, **claims: object) -> AsyncIterator[Caller]:
+        """Somebody who joins. claims : further ones of his token, as `kind` and `attributes`."""
+        environ = self.stack.server.joining(self.room, f"{self.room}-{name}", **claims)
         async with calling(python_of(self.environment), self.folder, environ, name) as caller:
             self.sid = self.sid or await self.stack.server.sid(self.room)
             if publishes:
                 await caller.do("publish")
             yield caller
+
+    @asynccontextmanager
+    async def avatar(self, identity: str) -> AsyncIterator[None]:
+        """Somebody who joins to speak for the agent."""
+        attributes = {"lk.publish_on_behalf": AGENT_IDENTITY}
+        environ = self.stack.server.joining(self.room, identity, kind="agent", attributes=attributes)
+        command = [str(python_of(self.environment)), "-m", "tests.livekit.avatar", AGENT_IDENTITY]
+        process = await spawn(command, self.folder / "avatar.log", environ)
+        try:
+            yield
+        finally:
+            await stop(process, within_s=1.0)
 
     @property
     def events(self) -> list[Row]:
@@ -161,7 +177,8 @@ class Call:
         data = await Blobs(self.stack.live.settings.blobs()).get(turn["audio_blob"])
         assert data is not None
         samples = np.frombuffer(data, np.int16)
-        return samples, round(len(samples) / turn["duration_s"] / 1000) * 1000
+        # What lies after the turn's end is not measured, so it is about that rate.
+        return samples, min(RATES, key=lambda rate: abs(len(samples) / rate - turn["duration_s"]))
 
 
 @asynccontextmanager
@@ -196,7 +213,7 @@ async def _by_itself(
     process = await spawn(
         [*command, str(path)],
         call.folder / "agent.log",
-        environ | stack.server.joining(call.room, "agent", kind="agent"),
+        environ | stack.server.joining(call.room, AGENT_IDENTITY, kind="agent"),
     )
     try:
         yield call

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import wave
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -105,24 +106,36 @@ class Observed:
     api_key: str
 
 
+SESSION: Mapping[str, Any] = {
+    "turn_handling": {"turn_detection": "vad", "interruption": {"mode": "vad", "min_words": 2}}
+}
+"""A word does not stop the agent, two do."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Script:
     """What an agent does in a call; `tests.livekit.agent` reads it as JSON.
 
     folder : where it writes what it saw (`events.jsonl`, `sent.npz`). greeting : its first words, if it has any.
-    replies : its answers, in order. hears : what its speech recognition makes of the caller, in order.
-    observers : how often the observer is attached.
+    replies : its answers, in order. hears : what its speech recognition makes of the caller, in order; "" is a noise.
+    session : options of its AgentSession. observers : how often the observer is attached. limits : the observer's.
     raises : TypeError, at each message: in the `observer`'s own code, or in a `handler` of the agent's.
+    avatar : identity of the participant who speaks for it. successor : the first words of the agent that takes over
+    when somebody joins after the start.
     """
 
     folder: str
     observed: Observed | None = None
+    session: Mapping[str, Any] = field(default_factory=lambda: SESSION)
     observers: int = 1
+    limits: Mapping[str, int] = field(default_factory=dict)
     raises: Literal["observer", "handler"] | None = None
     greeting: str | None = GREETING.text
     replies: tuple[str, ...] = (LONG.text, LONGER.text, SHORT.text)
     hears: tuple[str, ...] = (FIRST.text, BACKCHANNEL.text, SECOND.text, BARGE_IN.text)
     voice: dict[str, str] = field(default_factory=dict)
+    avatar: str | None = None
+    successor: str | None = None
 
     def write(self) -> Path:
         """Put it into its folder, with the voice; its path."""

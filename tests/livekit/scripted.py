@@ -27,7 +27,8 @@ WORD_S = 0.25
 class Ears(stt.STT[Any]):
     """Recognises what the script says, in order: word by word while it hears speech, all of it once it is quiet.
 
-    It tells, too, when speech begins and ends, which an agent with turn detection "stt" goes by.
+    It tells, too, when speech begins and ends, which an agent with turn detection "stt" goes by. Of a noise, which has no
+    words, it says nothing.
     """
 
     def __init__(self, hears: Sequence[str]) -> None:
@@ -56,7 +57,7 @@ class _Hearing(stt.RecognizeStream):
         self._ears = ears
 
     async def _run(self) -> None:
-        words: list[str] = []
+        words: list[str] | None = None
         spoken_s = quiet_s = 0.0
         told = 0
         async for frame in self._input_ch:
@@ -64,18 +65,20 @@ class _Hearing(stt.RecognizeStream):
                 continue
             samples = np.frombuffer(frame.data, np.int16).astype(np.float32)
             loud = float(np.sqrt(np.mean(samples**2))) > LOUD_RMS
-            if not words and loud:
+            if words is None and loud:
                 words = (self._ears.left.pop(0) if self._ears.left else "and so on").split()
                 spoken_s, told = 0.0, 0
-                self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.START_OF_SPEECH))
-            if not words:
+                if words:
+                    self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.START_OF_SPEECH))
+            if words is None:
                 continue
             spoken_s += frame.duration
             quiet_s = 0.0 if loud else quiet_s + frame.duration
             if quiet_s >= QUIET_S:
-                self._tell(stt.SpeechEventType.FINAL_TRANSCRIPT, words)
-                self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.END_OF_SPEECH))
-                words = []
+                if words:
+                    self._tell(stt.SpeechEventType.FINAL_TRANSCRIPT, words)
+                    self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.END_OF_SPEECH))
+                words = None
             elif (known := min(len(words), 1 + int(spoken_s / WORD_S))) > told and loud:
                 told = known
                 self._tell(stt.SpeechEventType.INTERIM_TRANSCRIPT, words[:known])

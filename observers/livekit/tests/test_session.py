@@ -61,7 +61,6 @@ class Call:
     def __init__(self, gateway: Gateway, *replies: str | llm.FunctionToolCall, tts: Tts | None = None) -> None:
         self.gateway = gateway
         self.inbox = gateway.inbox
-        self.observer = Observer()
         self.stt, self.vad, self.speaker, self.microphone = Stt(), Vad(), Speaker(), Microphone()
         self.session = AgentSession[None](
             llm=Llm(*replies),

@@ -66,8 +66,7 @@ async def stacked(folder: Path) -> AsyncIterator[Stack]:
     async with running(data) as live:
         keys.add_livekit(live.settings.keys_file(), KEY, SECRET, workspace=WORKSPACE, name="tests")
         with relaying(str(live.http.base_url)) as relay:
-            webhooks = [f"{relay.url}/v1/webhooks/livekit"]
-            async with serving(Path(os.environ["LIVEKIT_SERVER"]), folder, webhooks) as server:
+            async with serving(Path(os.environ["LIVEKIT_SERVER"]), folder, relay.url) as server:
                 yield Stack(live, server, relay, folder)
 
 

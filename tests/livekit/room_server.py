@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ import jwt
 from deploy.embedded.ports import free_port
 from tests.integration.waiting import until
 from tests.livekit.processes import spawn, stop
+
+ROOT = Path(__file__).parents[2]
 
 KEY = "devkey"
 SECRET = "0123456789abcdef" * 2
@@ -70,8 +73,8 @@ def token(**claims: object) -> str:
 
 
 @asynccontextmanager
-async def serving(binary: Path, folder: Path, webhooks: Sequence[str]) -> AsyncIterator[RoomServer]:
-    """The server, until the block ends. webhooks : the URLs that it tells."""
+async def serving(binary: Path, folder: Path, gateway: str) -> AsyncIterator[RoomServer]:
+    """The server, until the block ends. gateway : base URL of the one that gets its webhooks, as the docs say."""
     server = RoomServer(free_port())
     config = {
         "port": server.port,
@@ -85,12 +88,13 @@ async def serving(binary: Path, folder: Path, webhooks: Sequence[str]) -> AsyncI
             "stun_servers": ["127.0.0.1:3478"],  # nobody there: without any it names public ones
         },
         "keys": {KEY: SECRET},
-        "webhook": {"api_key": KEY, "urls": list(webhooks)},
         "room": {"auto_create": True, "empty_timeout": 5, "departure_timeout": 2},
         "logging": {"level": "info", "json": True},
     }
     config_file = folder / "livekit.yaml"
-    config_file.write_text(json.dumps(config))  # JSON is YAML
+    (webhook,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "http.md").read_text(), re.DOTALL)
+    webhook = webhook.replace("APIxxxxxxxx", KEY).replace("https://gateway.example", gateway)
+    config_file.write_text(webhook + "".join(f"{key}: {json.dumps(value)}\n" for key, value in config.items()))
     process = await spawn([str(binary), "--config", str(config_file)], folder / "livekit-server.log", {})
     try:
         async with httpx.AsyncClient() as http:

@@ -6,7 +6,7 @@ LIVEKIT := observers/livekit
 LIVEKIT_VERSION := v1.13.5
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mise-voice
 LIVEKIT_SERVER := $(CACHE)/livekit-server-$(LIVEKIT_VERSION)/server
-WITH_LIVEKIT := tests/livekit/agent.py tests/livekit/caller.py tests/livekit/scripted.py bench/crowd.py
+WITH_LIVEKIT := tests/livekit/agent.py tests/livekit/avatar.py tests/livekit/caller.py tests/livekit/scripted.py bench/crowd.py
 IN_ROOMS := LIVEKIT_SERVER=$(LIVEKIT_SERVER) tests/livekit/namespace.sh $(BIN)/python
 PIPECAT := observers/pipecat
 # Today's lowest pipecat-ai that the observer promises to run with (1.14.0) is its newest, so there is one environment;
@@ -27,9 +27,9 @@ test: $(READY)  ## Run every test (real Kafka, real ClickHouse engine)
 test-pipecat: $(PIPECAT_READY)  ## Test the observer for Pipecat, in an environment of its own
 	@cd $(PIPECAT) && .venv-newest/bin/python -m pytest
 
-ROOMS := $(READY) $(LIVEKIT)/.venv-newest/.ready $(LIVEKIT)/.venv-lowest/.ready $(LIVEKIT_SERVER)
+ROOMS := $(READY) $(LIVEKIT)/.venv-newest/.ready $(LIVEKIT)/.venv-lowest/.ready $(PIPECAT_READY) $(LIVEKIT_SERVER)
 
-test-livekit: $(ROOMS)  ## Test the observer for LiveKit, in rooms of a real LiveKit server (Linux; needs Go 1.26, iproute2)
+test-livekit: $(ROOMS)  ## Test the observers in rooms of a real LiveKit server (Linux; needs Go 1.26, iproute2)
 	@cd $(LIVEKIT) && .venv-newest/bin/python -m pytest
 	@cd $(LIVEKIT) && .venv-lowest/bin/python -m pytest
 	@$(IN_ROOMS) -m pytest tests/livekit
@@ -40,7 +40,8 @@ lint: $(READY) $(LIVEKIT)/.venv-newest/.ready $(PIPECAT_READY)  ## Format check,
 	$(BIN)/mypy
 	MYPYPATH=$(LIVEKIT)/tests $(BIN)/mypy --python-executable $(LIVEKIT)/.venv-newest/bin/python $(LIVEKIT)/src $(LIVEKIT)/tests
 	MYPYPATH=tests/unit/observers $(BIN)/mypy --python-executable $(PIPECAT)/.venv-newest/bin/python $(PIPECAT)/src $(PIPECAT)/tests
-	$(BIN)/mypy --explicit-package-bases --python-executable $(LIVEKIT)/.venv-newest/bin/python $(WITH_LIVEKIT)
+	MYPYPATH=$(LIVEKIT)/tests $(BIN)/mypy --explicit-package-bases --python-executable $(LIVEKIT)/.venv-newest/bin/python $(WITH_LIVEKIT)
+	$(BIN)/mypy --explicit-package-bases --python-executable $(PIPECAT)/.venv-newest/bin/python tests/livekit/pipecat_agent.py
 	$(BIN)/lint-imports
 
 format: $(READY)  ## Format the code and fix what ruff can fix

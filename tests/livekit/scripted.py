@@ -27,8 +27,8 @@ WORD_S = 0.25
 class Ears(stt.STT[Any]):
     """Recognises what the script says, in order: word by word while it hears speech, all of it once it is quiet.
 
-    It tells, too, when speech begins and ends, which an agent with turn detection "stt" goes by. Of a noise, which has no
-    words, it says nothing.
+    It tells, too, when speech begins and ends, which an agent with turn detection "stt" goes by. Of a noise, which has
+    no words, it says nothing.
     """
 
     def __init__(self, hears: Sequence[str]) -> None:

@@ -38,9 +38,9 @@ lint: $(READY) $(LIVEKIT)/.venv-newest/.ready $(PIPECAT_READY)  ## Format check,
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	MYPYPATH=$(LIVEKIT)/tests $(BIN)/mypy --python-executable $(LIVEKIT)/.venv-newest/bin/python $(LIVEKIT)/src $(LIVEKIT)/tests
+	MYPYPATH=$(LIVEKIT)/tests:tests/unit/observers $(BIN)/mypy --python-executable $(LIVEKIT)/.venv-newest/bin/python $(LIVEKIT)/src $(LIVEKIT)/tests
 	MYPYPATH=tests/unit/observers $(BIN)/mypy --python-executable $(PIPECAT)/.venv-newest/bin/python $(PIPECAT)/src $(PIPECAT)/tests
-	MYPYPATH=$(LIVEKIT)/tests $(BIN)/mypy --explicit-package-bases --python-executable $(LIVEKIT)/.venv-newest/bin/python $(WITH_LIVEKIT)
+	MYPYPATH=$(LIVEKIT)/tests:tests/unit/observers $(BIN)/mypy --explicit-package-bases --python-executable $(LIVEKIT)/.venv-newest/bin/python $(WITH_LIVEKIT)
 	$(BIN)/mypy --explicit-package-bases --python-executable $(PIPECAT)/.venv-newest/bin/python tests/livekit/pipecat_agent.py
 	$(BIN)/lint-imports
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import wall  # isort: skip  # before whatever keeps `time.time`
+
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -34,6 +36,13 @@ class Happened:
 async def gateway() -> AsyncIterator[ScriptedGateway]:
     async with scripted() as found:
         yield found
+
+
+@pytest.fixture
+def set_clock() -> Iterator[Callable[[float], None]]:
+    """Sets the wall clock by so many seconds, as NTP does, for the rest of the test."""
+    yield wall.set_by
+    wall.set_by(0.0)
 
 
 async def converse(call: Call) -> None:

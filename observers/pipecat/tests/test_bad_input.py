@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 import pytest
 from bed import FRAME, RATE, USER_ID, Call, call, clip, observed_by
@@ -139,14 +140,14 @@ async def test_observer_of_a_worker_that_is_done_says_that_it_observes_no_other(
     assert "make one for each worker" in line
 
 
+@pytest.mark.parametrize("step_s", [-7_200, 7_200])
 async def test_clock_that_is_set_in_mid_call_moves_no_turn(
-    gateway: ScriptedGateway, monkeypatch: pytest.MonkeyPatch
+    gateway: ScriptedGateway, set_clock: Callable[[float], None], step_s: float
 ) -> None:
-    real = time.time
-    epoch = real() - time.monotonic()
+    epoch = time.time() - time.monotonic()
 
     async def ask_while_the_clock_is_set(made: Call) -> None:
-        monkeypatch.setattr(time, "time", lambda: real() - 7_200)
+        set_clock(step_s)
         await ask(made)
 
     made = call(observed_by([observer(gateway)]), [[GREETING]], greets=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
+
 import numpy as np
 
 from mise_observer import CallEvent, Sender, Turn
 from mise_observer.clock import Clock
 from mise_observer.notices import Notices
-from mise_observer.outbox import Outbox
+from mise_observer.outbox import PENDING, PENDING_BYTES, Outbox
 from mise_observer.recording import Pcm
 from mise_observer.switches import Switches
 from mise_observer_pipecat.delivery import Delivery, Happening
@@ -55,6 +58,29 @@ def test_audio_and_text_can_be_kept_here() -> None:
 
 def test_text_is_redacted() -> None:
     assert made(Switches(redact=lambda text: text.replace("4111 1111", "…"))).text == "My card is …."
+
+
+def test_of_what_waits_for_a_redaction_the_oldest_audio_is_given_up_and_no_text() -> None:
+    asked, released = threading.Event(), threading.Event()
+
+    def redact(text: str) -> str:
+        asked.set()
+        released.wait()
+        return text
+
+    out = delivery(Switches(redact=redact))
+    out.turn(SAID)
+    asked.wait()
+    seconds = Pcm(np.zeros(160_000, np.int16), 16_000, 5.0)
+    turns = PENDING_BYTES // seconds.samples.nbytes + 2
+    for number in range(turns):
+        out.turn(replace(SAID, text=str(number), audio=seconds))
+    assert out.stats.dropped_audio >= 2
+    assert out.stats.dropped_turns == 0
+    for _ in range(2 * PENDING):
+        out.event("system", 5.0)
+    assert (out.stats.dropped_turns, out.stats.dropped_events) == (turns, PENDING)
+    released.set()
 
 
 def test_reason_that_somebody_gave_is_text_too() -> None:

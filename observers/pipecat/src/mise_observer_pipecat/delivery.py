@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 
 from mise_observer import CallEvent, EventType, Stats, Turn, Value
 from mise_observer.clock import Clock
@@ -39,7 +40,13 @@ class Delivery:
         return self._outbox.stats
 
     def turn(self, said: Said) -> None:
-        self._outbox.put(lambda: self.made(said))
+        mute = replace(said, audio=None)
+        self._outbox.put(
+            lambda: self.made(said),
+            text_bytes=sys.getsizeof(said.text),
+            audio_bytes=0 if said.audio is None else said.audio.samples.nbytes,
+            without_audio=lambda: self.made(mute),
+        )
 
     def event(
         self,
@@ -51,7 +58,7 @@ class Delivery:
         reason: str | None = None,
     ) -> None:
         happening = Happening(kind, at, participant, data or {}, reason)
-        self._outbox.put(lambda: self.made(happening))
+        self._outbox.put(lambda: self.made(happening), is_turn=False)
 
     async def drain(self, deadline_s: float) -> None:
         """As `Outbox.drain`."""

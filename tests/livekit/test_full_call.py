@@ -130,6 +130,7 @@ def test_times_of_voice_detection_would_not_have_done(full_call: FullCall) -> No
     """The control: the same bar, and what the framework says."""
     spoke = full_call.call.told("user_state", state="speaking")
     stopped = [event for event in full_call.call.told("user_state") if event["state"] != "speaking"]
+    assert min(len(spoke), len(stopped)) >= len(OF_THE_CALLER) - 1, "it may miss the backchannel"
     spans = {
         speech: (start["at"], end["at"]) for speech, start, end in zip(OF_THE_CALLER, spoke, stopped, strict=False)
     }
@@ -137,6 +138,18 @@ def test_times_of_voice_detection_would_not_have_done(full_call: FullCall) -> No
         abs(start) > CALLER_WITHIN_S or abs(end) > CALLER_WITHIN_S
         for start, end in errors_of(spans, full_call).values()
     )
+
+
+async def test_events_tell_how_long_answers_took_and_why_the_call_ended(full_call: FullCall) -> None:
+    live = full_call.call.stack.live
+    await live.read()
+    events = [event for event in await live.events(full_call.call.sid) if event["data"].get("source") != "livekit"]
+    (end,) = (event for event in events if event["type"] == "call_ended")
+    assert end["data"]["reason"] == full_call.call.told("close")[0]["reason"]
+    took = [float(event["data"]["e2e_latency_ms"]) for event in events if "e2e_latency_ms" in event["data"]]
+    answers = [item["metrics"]["e2e_latency"] for item in full_call.call.told("item", role="assistant")[1:]]
+    assert took == pytest.approx([1000 * each for each in answers], abs=1)
+    assert len(took) == len(IN_ORDER) - len(OF_THE_CALLER) - 1, "the greeting answers nobody"
 
 
 def test_items_of_the_chat_history_would_not_have_done(full_call: FullCall) -> None:

@@ -27,6 +27,10 @@ async def ends_in_the_answer(call: Call) -> None:
     """Assert that all is there: the greeting, the caller's turn, and of the answer what was heard."""
     turns = await call.turns(3)
     assert [turn["text"] for turn in turns[:2]] == [GREETING.text, FIRST.text]
+    await call.stack.live.read()
+    events = [event for event in await call.stack.live.events(call.sid) if event["data"].get("source") != "livekit"]
+    (end,) = (event for event in events if event["type"] == "call_ended")
+    assert end["data"]["reason"] == call.told("close")[0]["reason"]
     (answer,) = turns[2:]
     assert answer["role"] == "agent"
     assert LONG.text.startswith(answer["text"])

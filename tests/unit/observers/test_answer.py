@@ -75,7 +75,7 @@ def test_gateway_refuses(status: int) -> None:
     assert judged(status, {"reason": "x", "field": "turns", "detail": "d"}) == Refused("x", "turns", "d", status == 413)
 
 
-@pytest.mark.parametrize("status", [400, 404, 405, 422, 302, 200, 500, 502, 503, 504, 429])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422, 302, 200, 500, 502, 503, 504, 429])
 def test_others_than_the_gateway_only_delay(status: int) -> None:
     found = judge(status, "text/html", None, b"<html>\xff", sent=2, now=NOW)
     assert found == Unavailable(f"status {status}", crashed=status == 500)

@@ -140,13 +140,14 @@ async def test_no_event_goes_ahead_of_an_earlier_turn(gateway: ScriptedGateway) 
         answer(429, retry_after="3"),
         answer(500, reason="bug"),
         answer(503, reason="unavailable", retry_after="2"),
+        answer(403, content_type="text/html", body="<html>"),
         answer(404, content_type="text/html", body="<html>"),
         answer(200, content_type="text/html", body="<html>log in"),
         answer(207, content_type="application/json", body='{"results": []}'),
         reset,
         taken_but_reset,
     ],
-    ids=["429", "500", "503", "404", "200", "207", "reset", "taken_but_reset"],
+    ids=["429", "500", "503", "403", "404", "200", "207", "reset", "taken_but_reset"],
 )
 async def test_what_may_go_away_is_waited_for(
     failure: Reaction, gateway: ScriptedGateway, pauses: Pauses, backoff: Backoff

@@ -68,8 +68,8 @@ _REFUSALS = (
 def judge(status: int, content_type: str, retry_after: str | None, body: bytes, *, sent: int, now: float) -> Answer:
     """The meaning of an answer to a request with `sent` items. now : epoch seconds.
 
-    Whatever does not look like the gateway's own answer (a proxy's 404, a login page) is Unavailable, for it says
-    nothing about the items. A 413 is taken from anybody: the request is no smaller the next time.
+    Whatever does not look like the gateway's own answer (a proxy's 403, a login page) is Unavailable, for it says
+    nothing about the items or the key. A 413 is taken from anybody: the request is no smaller the next time.
     """
     if status == HTTPStatus.ACCEPTED and sent == 1:
         return [Accepted()]
@@ -79,7 +79,7 @@ def judge(status: int, content_type: str, retry_after: str | None, body: bytes, 
         if isinstance(results, list) and len(results) == sent and all(isinstance(item, dict) for item in results):
             return [_verdict(item) for item in results]
         return Unavailable(f"status 207 without {sent} results")
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) and content_type == PROBLEM:
         return Denied(_detail(parsed, status))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (status in _REFUSALS and content_type == PROBLEM):
         return _refused(parsed, status)

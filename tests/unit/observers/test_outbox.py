@@ -12,10 +12,10 @@ from functools import partial
 
 import pytest
 
-from mise_observer import Sender, Turn
+from mise_observer import CallEvent, Sender, Stats, Turn
 from mise_observer.notices import Notices
 from mise_observer.outbox import PENDING, PENDING_BYTES, Outbox
-from tests.unit.observers.records import turn
+from tests.unit.observers.records import event, turn
 from tests.unit.observers.scripted import ScriptedGateway, scripted
 
 KEY = "mv_key"
@@ -76,6 +76,44 @@ async def test_redaction_that_hangs_holds_neither_the_host_nor_the_end(caplog: p
         "given_up count=1 detail='redact takes too long'",
         f"given_up count={PENDING + 1} detail='redact takes too long'",
     ]
+
+
+async def test_a_slow_redaction_has_the_time_that_the_sender_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mise_observer.outbox.SENDING_S", 0.2)
+    never = threading.Event()
+
+    def make_slowly() -> Turn:
+        never.wait(1.2)
+        return turn(turn_id="slow")
+
+    async with scripted() as gateway:
+        box = outbox(gateway)
+        box.put(make_slowly)
+        await box.drain(2.0)
+        assert sent(gateway) == ["slow"]
+
+
+async def test_call_events_behind_a_redaction_that_hangs_are_sent() -> None:
+    go_on = threading.Event()
+
+    def make_late() -> Turn:
+        go_on.wait(LONG_S)
+        return turn(turn_id="late")
+
+    def make_event_late() -> CallEvent:
+        go_on.wait(LONG_S)
+        return event()
+
+    async with scripted() as gateway:
+        box = outbox(gateway)
+        box.put(make_late)
+        box.put(turn)
+        for make in (event, event, make_event_late, event):
+            box.put(make, is_turn=False)
+        await box.drain(1.0)
+        go_on.set()
+        assert (len(gateway.turns), len(gateway.events)) == (0, 2)
+    assert box.stats == Stats(sent=2, dropped_turns=2, dropped_events=2)
 
 
 async def test_of_too_much_that_waits_the_oldest_audio_goes_and_no_text(caplog: pytest.LogCaptureFixture) -> None:

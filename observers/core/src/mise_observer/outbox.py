@@ -20,6 +20,12 @@ PENDING = 1_000
 PENDING_BYTES = 32 * 2**20
 """Turns and events that wait for the thread, and their bytes: all of an ordinary call, if nothing is let through."""
 
+SENDING_S = 1.0
+"""Of a drain's time so much is left to the sender, but never more than half of it."""
+
+EVENTS_S = 0.25
+"""Of that so much, and never more than half of it, is for making call events: mostly it takes microseconds."""
+
 Make = Callable[[], "Turn | CallEvent"]
 
 
@@ -48,8 +54,7 @@ class Outbox:
         self._draining = False
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()  # held for microseconds, never while something is made
-        self._done: Future[None] = Future()
-        self._done.set_running_or_notify_cancel()  # a drain that waits no longer can't cancel it
+        self._done: Future[None] = Future()  # of that thread
 
     @property
     def stats(self) -> Stats:
@@ -100,25 +105,50 @@ class Outbox:
             self._changed.notify()
 
     async def drain(self, deadline_s: float = CLOSE_WITHIN_S) -> None:
-        """Wait until everything is with the sender, and the sender has sent it; the rest goes the sender's way."""
+        """Wait until everything is with the sender, and the sender has sent it; the rest goes the sender's way.
+
+        Turns that are not made shortly before the deadline are given up, as are call events that need a slow redaction.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
+        sending_s = min(SENDING_S, deadline_s / 2)
         with self._changed:
             self._draining = True
             self._changed.notify()
+        await self._wait(deadline_s - sending_s)
+        with self._changed:
+            given_up = self._give_up(events=False)
+            self._thread = None
+            if len(self._pending):
+                self._start()  # call events, behind a turn; not on the loop, for one may be redacted too
+        await self._wait(min(EVENTS_S, sending_s / 2))
+        given_up += self._give_up(events=True)
+        self._notices.warn("given_up", "end", given_up, detail=self._why)
+        await self._sender.aclose(max(deadline_s - (loop.time() - began), 0.0))
+
+    async def _wait(self, seconds: float) -> None:
+        """Until the thread has made everything, but no longer."""
         if self._thread is not None:
             done = asyncio.wrap_future(self._done)
-            await asyncio.wait({done}, timeout=deadline_s / 2)
+            await asyncio.wait({done}, timeout=seconds)
             done.cancel()
+
+    def _give_up(self, *, events: bool) -> int:
+        """Give up what is being made and what waits, call events only if so; how many that is."""
         with self._changed:
-            left = [] if self._making is None else [self._making]
+            given_up = [] if self._making is None else [self._making]
             self._making = None
+            waiting: list[Cell[_Pending]] = []
             while taken := self._pending.take(PENDING, PENDING_BYTES):
-                left += taken
-            for cell in left:
+                waiting += taken
+            for cell in waiting:
+                if cell.is_turn or events:
+                    given_up.append(cell)
+                else:
+                    self._pending.add(cell)
+            for cell in given_up:
                 self._given_up.drop(cell.is_turn)
-        self._notices.warn("given_up", "end", len(left), detail=self._why)
-        await self._sender.aclose(max(deadline_s - (loop.time() - began), 0.0))
+        return len(given_up)
 
     @property
     def _why(self) -> str:
@@ -132,20 +162,27 @@ class Outbox:
     def _start(self) -> None:
         if self._thread is None and not self._held:
             # A daemon: a redaction that hangs must not keep the process from ending.
-            thread = threading.Thread(target=self._serve, name="mise-observer-outbox", daemon=True)
+            done: Future[None] = Future()
+            done.set_running_or_notify_cancel()  # a drain that waits no longer can't cancel it
+            thread = threading.Thread(target=self._serve, args=(done,), name="mise-observer-outbox", daemon=True)
             thread.start()
-            self._thread = thread
+            self._thread, self._done = thread, done
 
     # --- in the thread
 
-    def _serve(self) -> None:
+    def _serve(self, done: Future[None]) -> None:
         while self._make_next():
             pass
-        self._done.set_result(None)
+        done.set_result(None)
 
     def _make_next(self) -> bool:
-        """False at the end. What was made is let go of before the next is waited for: it may be minutes of audio."""
+        """False at the end, and when another thread goes on.
+
+        What was made is let go of before the next is waited for: it may be minutes of audio.
+        """
         with self._changed:
+            if threading.current_thread() is not self._thread:
+                return False
             while not self._draining and (self._held or not len(self._pending)):
                 self._changed.wait()
             cells = [] if self._held else self._pending.take(1, PENDING_BYTES)
@@ -158,9 +195,11 @@ class Outbox:
             item = None
             self._notices.warn("not_made", type(error).__name__)
         with self._changed:
-            wanted, self._making = self._making is cell, None
-            if wanted and item is None:
+            if self._making is not cell:
+                return False  # given up
+            self._making = None
+            if item is None:
                 self._given_up.drop(cell.is_turn)
-        if wanted and item is not None:
+        if item is not None:
             self._sender.send(item)
         return True

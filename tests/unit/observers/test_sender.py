@@ -428,6 +428,34 @@ async def test_closing_that_is_cancelled_leaves_no_task(gateway: ScriptedGateway
     assert len(files(tmp_path, "*/*.turn")) == 1
 
 
+async def test_closing_that_is_cancelled_while_it_writes_loses_nothing(
+    gateway: ScriptedGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.always = hang(asyncio.Event())
+    sender = Sender(gateway.url, KEY, spool=tmp_path)
+    sender.start()
+    sender.send(turn())
+    await gateway.until(lambda: len(gateway.requests) == 1)
+    busy, open_spool = threading.Event(), sender._open_spool
+
+    def open_and_be_busy() -> None:
+        open_spool()
+        sender._thread.submit(busy.wait)
+
+    monkeypatch.setattr(sender, "_open_spool", open_and_be_busy)
+    closing = asyncio.create_task(sender.aclose(0))
+    async with asyncio.timeout(LONG_S):
+        while sender.stats.queued:
+            await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    busy.set()
+    assert await sender.aclose(LONG_S) == Left(turns=1, spooled=1)
+    assert sender.stats == Stats(spooled=1)
+    assert len(files(tmp_path, "*/*.turn")) == 1
+
+
 async def test_closing_twice_at_once_is_closing_once(gateway: ScriptedGateway, tmp_path: Path) -> None:
     gateway.always = hang(asyncio.Event())
     sender = Sender(gateway.url, KEY, spool=tmp_path)

@@ -220,5 +220,7 @@ def test_a_lock_on_a_removed_file_is_none(tmp_path: Path) -> None:
     lock.give_back(remove=False)
     again = Lock.take(path)
     assert again is not None
+    lock.give_back(remove=True)
+    assert Lock.take(path) is None
     again.give_back(remove=True)
     assert not path.exists()

@@ -38,7 +38,7 @@ class Lock:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
-        self._descriptor = descriptor
+        self._descriptor: int | None = descriptor
         _held.add(descriptor)
 
     @staticmethod
@@ -63,8 +63,11 @@ class Lock:
         return Lock(path, descriptor)
 
     def give_back(self, *, remove: bool) -> None:
-        """remove : the file too."""
-        _held.discard(self._descriptor)
-        os.close(self._descriptor)
+        """remove : the file too. Given back already, it does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        _held.discard(descriptor)
+        os.close(descriptor)
         if remove:
             self._path.unlink(missing_ok=True)

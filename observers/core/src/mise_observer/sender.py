@@ -99,6 +99,7 @@ class Sender:
         self._round: list[Batch] = []
         self._aside: list[Batch] = []
         self._left: Left | None = None
+        self._putting_away: asyncio.Task[Left] | None = None
         self._one_closes = asyncio.Lock()
         # One thread: encoding can't take more than one core, and the spool needs no locks.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mise-observer")
@@ -166,7 +167,8 @@ class Sender:
                     if self._posting is not None:
                         await asyncio.wait({self._posting}, timeout=deadline_s)
                 finally:
-                    self._left = await self._put_away()
+                    # Shielded: it holds what was in memory, which must not be lost because nobody waits any longer.
+                    self._left = await asyncio.shield(self._last_task())
         return self._left
 
     # --- sending
@@ -373,6 +375,13 @@ class Sender:
         while taken := self._take():
             newer += taken
         return older, newer
+
+    def _last_task(self) -> asyncio.Task[Left]:
+        """The one task that puts away what is left; another only when its loop has ended under it."""
+        task = self._putting_away
+        if task is None or task.cancelled() or task.get_loop().is_closed():
+            task = self._putting_away = asyncio.create_task(self._put_away(), name="mise-observer-end")
+        return task
 
     async def _put_away(self) -> Left:
         if self._posting is not None:

@@ -407,6 +407,33 @@ async def test_closing_waits_no_longer_than_it_may(gateway: ScriptedGateway) -> 
         assert asyncio.get_running_loop().time() - started < 5
 
 
+async def test_a_second_start_is_none(gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture) -> None:
+    held = asyncio.Event()
+    gateway.script.append(hang(held))
+    async with Sender(gateway.url, KEY) as sender:
+        sender.start()
+        sender.send(turn("first"))
+        await gateway.until(lambda: len(gateway.requests) == 1)
+        sender.send(turn("second"))
+        held.set()
+    assert texts(gateway) == ["first", "second"]
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("mise-observer")]
+    assert "start_ignored count=1 why='started already'" in caplog.messages
+
+
+@pytest.mark.parametrize("started", [True, False])
+async def test_a_start_after_the_end_is_none(
+    started: bool, gateway: ScriptedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = Sender(gateway.url, KEY)
+    if started:
+        sender.start()
+    await sender.aclose()
+    sender.start()
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("mise-observer")]
+    assert "start_ignored count=1 why='closed'" in caplog.messages
+
+
 async def test_closing_without_a_start(gateway: ScriptedGateway) -> None:
     sender = Sender(gateway.url, KEY)
     sender.send(turn())

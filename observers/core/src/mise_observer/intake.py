@@ -62,6 +62,11 @@ class Intake:
     def half_full(self) -> bool:
         return self._queue.half_full
 
+    @property
+    def closed(self) -> bool:
+        """Nothing more is taken in."""
+        return self._closed
+
     def put(self, item: Given) -> None:
         """Take an item in; what is then too much is given up. Raises TypeError for what is none."""
         cell = _cell(item)

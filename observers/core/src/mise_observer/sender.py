@@ -109,7 +109,10 @@ class Sender:
     # --- what the host calls
 
     def start(self) -> None:
-        """Start on the running loop."""
+        """Start on the running loop; once, and not when it is closed."""
+        if self._posting is not None or self._intake.closed:
+            self._notices.warn("start_ignored", why="closed" if self._intake.closed else "started already")
+            return
         self._process = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._posting = self._loop.create_task(self._run(), name="mise-observer")

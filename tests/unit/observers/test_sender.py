@@ -333,7 +333,7 @@ async def test_what_is_no_json_costs_no_other(gateway: ScriptedGateway, caplog: 
     assert "TypeError: Object of type bytes is not JSON serializable" in caplog.text
 
 
-@pytest.mark.parametrize("call_id", [None, 7, ".", "..", "a\nb", "x" * 4_001])
+@pytest.mark.parametrize("call_id", [None, 7, "", ".", "..", "a\nb", "x" * 4_001])
 async def test_event_that_no_path_can_hold_costs_no_other(call_id: object, gateway: ScriptedGateway) -> None:
     async with Sender(gateway.url, KEY) as sender:
         sender.send(CallEvent(call_id=call_id, type="system", at=1.0))  # type: ignore[arg-type]

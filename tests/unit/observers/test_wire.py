@@ -50,7 +50,7 @@ turns = st.builds(
 )
 events = st.builds(
     CallEvent,
-    call_id=st.text().filter(lambda text: text not in (".", "..") and "\n" not in text),  # what a path holds
+    call_id=st.text().filter(lambda text: text not in ("", ".", "..") and "\n" not in text),  # what a path holds
     type=st.sampled_from(get_args(EventType)),
     at=instants,
     participant=st.none() | st.text(),

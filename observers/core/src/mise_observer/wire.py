@@ -147,9 +147,9 @@ def _check_path(call_id: str) -> None:
     """
     if not isinstance(call_id, str):
         raise TypeError(f"call_id: {type(call_id).__name__}, expected a string")
-    if call_id in (".", "..") or "\n" in call_id or len(call_id) > PATH_CHARACTERS:
+    if call_id in ("", ".", "..") or "\n" in call_id or len(call_id) > PATH_CHARACTERS:
         raise ValueError(
-            f"call_id: expected at most {PATH_CHARACTERS} characters, no line's end, and neither `.` nor `..`"
+            f"call_id: expected 1 to {PATH_CHARACTERS} characters, no line's end, and neither `.` nor `..`"
         )
 
 

@@ -376,6 +376,17 @@ def test_silence_is_not_kept() -> None:
     assert line.users._recordings[""]._bytes <= 4 * RATE * 2
 
 
+def test_nothing_is_kept_of_who_has_left() -> None:
+    line = Line((1.0, 2.0), user_id="a")
+    line.speech(1.0, 2.0)
+    line._user_id = "b"
+    line.until(4.0)
+    assert set(line.users._recordings) == {"a", "b"}  # a turn of a's may still get its text
+    line.until(8.0)
+    assert [turn.audio is None for turn in line.said] == [False]
+    assert set(line.users._recordings) == {"b"}
+
+
 def test_turn_longer_than_what_is_kept_has_the_times_of_voice_activity_and_says_so() -> None:
     users = UserTurns()
     second = np.full(48_000, 5_000, np.int16)

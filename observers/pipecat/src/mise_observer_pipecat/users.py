@@ -35,6 +35,9 @@ LATE_S = 10.0
 SETTLED_S = 0.5
 """So long a turn with text waits for more of it, or for Pipecat to make it part of a user turn."""
 
+TIDY_EVERY_S = 1.0
+"""So often what streams that bring no more audio have is looked through."""
+
 TRANSCRIBED_AFTER_S = 1.0
 """Of speech that began later than this before its transcription: that one is rather of what was said before."""
 
@@ -95,6 +98,7 @@ class UserTurns:
         self._late: _Late | None = None
         self._ended_last = float("-inf")
         self._decided_last = float("-inf")
+        self._tidied_last = float("-inf")
 
     def participant(self, user_id: str) -> str:
         """An anonymous name, by the order in which ids appear; who has no id is the first."""
@@ -187,6 +191,9 @@ class UserTurns:
             said += made
             if made and not turn.texts:
                 self._late = _Late(made[0], at + LATE_S)
+        if at - self._tidied_last >= TIDY_EVERY_S:
+            self._tidied_last = at
+            self._tidy(at)
         return said
 
     def close(self, at: float) -> list[Said]:
@@ -230,6 +237,14 @@ class UserTurns:
     def _needed_from(self, at: float) -> float:
         turns = self._waiting if self._turn is None else [*self._waiting, self._turn]
         return min([at - KEEP_S, *(turn.earliest - BEFORE_S for turn in turns)])
+
+    def _tidy(self, at: float) -> None:
+        """Forget what is needed no more also of who has left, and then the stream itself."""
+        needed_from = self._needed_from(at)
+        for user_id, recording in list(self._recordings.items()):
+            recording.forget_before(needed_from)
+            if not recording.nbytes:
+                del self._recordings[user_id]
 
     def _said(self, turn: _Turn) -> Iterator[Said]:
         """One turn for each participant who was transcribed in it, or one without text."""

@@ -370,6 +370,34 @@ def test_only_stream_is_that_of_a_transcription_without_a_name() -> None:
     assert spans(line.said) == pytest.approx([1.0, 2.0], abs=WITHIN_S)
 
 
+def test_speech_whose_stop_is_lost_is_heard_to_its_end() -> None:
+    line = Line((1.0, 4.0), (8.0, 10.0))
+    line.until(1.35)
+    line.users.speech_started(line.now, 0.2)
+    line.until(4.2)
+    line.text("The first thing.")
+    line.speech(8.0, 10.0)
+    line.text("The second.")
+    line.until(12.0)
+    assert [turn.text for turn in line.said] == ["The first thing.", "The second."]
+    assert spans(line.said) == pytest.approx([1.0, 4.0, 8.0, 10.0], abs=WITHIN_S)
+    assert all(turn.audio is not None for turn in line.said)
+
+
+def test_speech_that_begins_again_at_once_though_no_stop_was_told_is_two_turns_of_some_length() -> None:
+    line = Line((1.0, 2.5))
+    line.until(1.35)
+    line.users.speech_started(line.now, 0.2)
+    line.until(1.8)
+    line.users.speech_started(line.now, 0.2)
+    line.until(2.74)
+    line.users.speech_stopped(line.now, 0.2)
+    line.until(6.0)
+    first, second = line.said
+    assert first.started_at < first.ended_at <= second.started_at < second.ended_at
+    assert spans([first, second])[::3] == pytest.approx([1.0, 2.5], abs=WITHIN_S)
+
+
 def test_silence_is_not_kept() -> None:
     line = Line()
     line.until(120.0)

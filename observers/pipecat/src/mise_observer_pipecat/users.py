@@ -123,6 +123,9 @@ class UserTurns:
             self._turn.ended = None
             self._turn.doubtful = False
             return
+        if self._turn is not None and self._turn.ended is None:
+            # Its stop was lost; it ended before this began.
+            self.speech_stopped(max(self._turn.began, at - after_s - BEFORE_S), 0.0)
         self._put_aside()
         self._turn = self._new(at - after_s, BEFORE_S)
 

@@ -179,6 +179,35 @@ def test_a_write_that_was_broken_off_is_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("junk", ["{part}/lost+found", "{part}/x.turn", "{part}/x.turn.part", "a.lock"])
+def test_what_is_no_file_costs_no_other(tmp_path: Path, junk: str, caplog: pytest.LogCaptureFixture) -> None:
+    items = [encode(turn(str(number), audio_bytes=10)) for number in range(2)]
+    spool = Spool(tmp_path, PLENTY)
+    for item in items:
+        spool.put(item)
+    spool.close()
+    (part,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    stays = tmp_path / junk.format(part=part.name)
+    stays.mkdir()
+    spool = Spool(tmp_path, PLENTY)
+    assert taken(spool) == items
+    assert spool.close() == (0, 0)
+    assert stays.is_dir()
+    assert "not_adopted count=1" in caplog.text
+    assert Lock.take(part.with_suffix(".lock")) is not None
+
+
+def test_no_lock_is_left_where_the_disk_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        if path != tmp_path:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OSError, match="No space"):
+        Spool(tmp_path, PLENTY)
+    assert list(tmp_path.iterdir()) == []
+
+
 FORKED = """
 import os, sys
 from pathlib import Path

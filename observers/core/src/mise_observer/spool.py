@@ -15,14 +15,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from mise_observer.backlog import Backlog, Cell
 from mise_observer.lock import Lock
+from mise_observer.notices import Notices
 from mise_observer.turn import new_id
 from mise_observer.wire import Encoded, EncodedAudio
 
@@ -64,6 +65,7 @@ class Spool:
     def __init__(self, folder: Path, most_bytes: int) -> None:
         """folder : made when it is not there; readable by the user alone. Raises OSError."""
         self._backlog: Backlog[str] = Backlog(most_bytes // BLOCK_BYTES, most_bytes)
+        self._notices = Notices()
         self._newest = time.time_ns()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._own, self._lock = _claim(folder)
@@ -130,29 +132,54 @@ class Spool:
         # Before anything of its own: what is adopted is older.
         moved: list[str] = []
         for path in sorted(folder.glob("*.lock")):
-            other = path.with_suffix("")
-            lock = None if other == self._own else Lock.take(path)
-            if lock is None:
-                continue
-            if other.is_dir():
-                for file in sorted(other.iterdir()):
-                    if file.suffix == PART:
-                        file.unlink()
-                    else:
-                        file.rename(self._own / file.name)
-                        moved.append(file.name)
-                other.rmdir()
-            lock.give_back(remove=True)
+            if path.with_suffix("") != self._own:
+                with self._tolerated(path):
+                    self._move_here(path, moved)
         lost = Lost()
         for name in sorted(moved):
-            if name[:STAMP_DIGITS].isdecimal():
-                self._newest = max(self._newest, int(name[:STAMP_DIGITS]))
-            if name.endswith((TURN, EVENT)):
-                audio = self._audio(name)
-                lost += self._add(name, _blocks(self._own / name), _blocks(audio) if audio.exists() else 0)
-            elif not any((self._own / name).with_suffix(suffix).exists() for suffix in (TURN, EVENT)):
-                (self._own / name).unlink()  # written just before the end, and its item not any more
+            with self._tolerated(self._own / name):
+                lost += self._take_in(name)
         return lost
+
+    def _move_here(self, path: Path, moved: list[str]) -> None:
+        """Move the files of a process that is no more, by its lock; adds their names to `moved`. Raises OSError."""
+        lock = Lock.take(path)
+        if lock is None:
+            return
+        other = path.with_suffix("")
+        is_gone = False
+        try:
+            if other.is_dir():
+                for file in sorted(other.iterdir()):
+                    with self._tolerated(file):
+                        if file.suffix == PART:
+                            file.unlink()
+                        elif file.is_file():
+                            file.rename(self._own / file.name)
+                            moved.append(file.name)
+                other.rmdir()
+            is_gone = True
+        finally:
+            lock.give_back(remove=is_gone)
+
+    def _take_in(self, name: str) -> Lost:
+        """Put a file that was moved here into the queue, if it is an item. Raises OSError."""
+        if name[:STAMP_DIGITS].isdecimal():
+            self._newest = max(self._newest, int(name[:STAMP_DIGITS]))
+        if name.endswith((TURN, EVENT)):
+            audio = self._audio(name)
+            return self._add(name, _blocks(self._own / name), _blocks(audio) if audio.exists() else 0)
+        if not any((self._own / name).with_suffix(suffix).exists() for suffix in (TURN, EVENT)):
+            (self._own / name).unlink()  # written just before the end, and its item not any more
+        return Lost()
+
+    @contextmanager
+    def _tolerated(self, path: Path) -> Iterator[None]:
+        """What can't be adopted costs nothing else, and stays where it is."""
+        try:
+            yield
+        except OSError as error:
+            self._notices.warn("not_adopted", path=str(path), error=error)
 
     def _add(self, name: str, size: int, audio: int) -> Lost:
         given_up = self._backlog.add(Cell(name, name.endswith(TURN), size, audio))
@@ -203,7 +230,11 @@ def _claim(folder: Path) -> tuple[Path, Lock]:
         # The lock before the folder: a folder without one is nobody's, and would be adopted.
         lock = Lock.take(own.with_suffix(".lock"))
         if lock is not None:
-            own.mkdir(mode=0o700)
+            try:
+                own.mkdir(mode=0o700)
+            except OSError:
+                lock.give_back(remove=True)
+                raise
             return own, lock
 
 

@@ -35,7 +35,7 @@ class Named:
     kind: int = 0
     attributes: dict[str, str] = field(default_factory=dict)
     joined_at: None = None
-    disconnect_reason: None = None
+    disconnect_reason: int | None = None
 
 
 @dataclass(eq=False)
@@ -80,12 +80,15 @@ class Sink:
     def __init__(self) -> None:
         self.turns: list[Draft] = []
         self.events: list[tuple[object, ...]] = []
+        self.reasons: list[object] = []
 
     def turn(self, draft: Draft) -> None:
         self.turns.append(draft)
 
-    def event(self, kind: str, _: float, who: str | None = None, /, **__: object) -> None:
+    def event(self, kind: str, _: float, who: str | None = None, /, **data: object) -> None:
         self.events.append((kind, who))
+        if kind == "participant_left":
+            self.reasons.append(data["reason"])
 
 
 class Call:
@@ -105,8 +108,8 @@ class Call:
         self.room.emit("track_subscribed", Track(), Publication(), Named(who))
         return Listener.made[-1]
 
-    def leave(self, who: str) -> None:
-        self.room.emit("participant_disconnected", Named(who))
+    def leave(self, who: str, reason: int | None = None) -> None:
+        self.room.emit("participant_disconnected", Named(who, disconnect_reason=reason))
 
     def run(self, seconds: float, *heard: Listener) -> None:
         """Time goes by; these hear somebody."""
@@ -225,6 +228,14 @@ async def test_people_who_come_and_go_are_forgotten(listeners: list[Listener]) -
     call.run(2 * KEEP_S)
     await asyncio.sleep(0)
     assert [ear.closed for ear in listeners] == [False] + 2 * REMEMBERED * [True]
+
+
+async def test_why_somebody_left_is_a_number_where_it_has_no_name() -> None:
+    call = Call("ann")
+    for reason in (None, rtc.DisconnectReason.CLIENT_INITIATED, 999):
+        call.track("ann")
+        call.leave("ann", reason)
+    assert call.sink.reasons == [None, "client_initiated", "999"]
 
 
 async def test_a_turn_that_is_committed_late_is_sent_again_as_it_was() -> None:

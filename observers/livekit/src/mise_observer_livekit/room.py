@@ -291,9 +291,8 @@ class RoomWatch:
         if not person.present:
             return
         person.present, person.left_at = False, self._clock.now()
-        reason = participant.disconnect_reason
-        named = None if reason is None else rtc.DisconnectReason.Name(reason).lower()
-        self._out.event("participant_left", person.left_at, participant.identity, kind=person.kind, reason=named)
+        reason = _reason(participant)
+        self._out.event("participant_left", person.left_at, participant.identity, kind=person.kind, reason=reason)
 
     def _subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
@@ -350,3 +349,14 @@ def _ended_at(ear: Heard) -> float:
 
 def _joined_at(participant: rtc.Participant) -> float | None:
     return None if participant.joined_at is None else participant.joined_at.timestamp()
+
+
+def _reason(participant: rtc.RemoteParticipant) -> str | None:
+    """Why he left: LiveKit's name of it, or its number where a newer server gives one that has none here."""
+    number = participant.disconnect_reason
+    if number is None:
+        return None
+    try:
+        return rtc.DisconnectReason.Name(number).lower()
+    except ValueError:
+        return str(int(number))

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from livekit import rtc
+from livekit.agents import vad
 
 from mise_observer.clock import Clock
 from mise_observer.guard import Guard
@@ -299,3 +300,43 @@ async def test_statistics_that_fail_are_asked_for_again_and_told_once(
     await ear.close()
     await source.aclose()
     assert caplog.text.count("observer_failed") == 1
+
+
+class Dies(vad.VADStream):
+    async def _main_task(self) -> None:
+        async for _ in self._input_ch:
+            raise RuntimeError("inference failed")
+
+
+class Mortal(vad.VAD):
+    def __init__(self) -> None:
+        super().__init__(capabilities=vad.VADCapabilities(update_interval=0.05))
+
+    def stream(self) -> vad.VADStream:
+        return Dies(self)
+
+
+def no_detector() -> vad.VADStream:
+    raise OSError("no model")
+
+
+@pytest.mark.parametrize(("detector", "error"), [(no_detector, "OSError"), (Mortal().stream, "RuntimeError")])
+async def test_a_detector_that_fails_costs_no_audio_and_is_told_once(
+    detector: Callable[[], vad.VADStream], error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = rtc.AudioSource(48_000, 1)
+    track = rtc.LocalAudioTrack.create_audio_track("voice", source)
+    nothing: Callable[[float], None] = lambda _: None  # noqa: E731
+    ear = Ear(track, Clock(), lambda: True, detector, nothing, nothing, Notices())
+    ear.start()
+    frame = rtc.AudioFrame(np.full(480, 1_000, np.int16).tobytes(), 48_000, 1, 480)
+
+    async def heard(seconds: float) -> None:
+        while ear.recording.nbytes < seconds * SECOND_BYTES:
+            await source.capture_frame(frame)
+
+    await asyncio.wait_for(heard(0.5), 10)
+    assert not ear.over
+    await ear.close()
+    await source.aclose()
+    assert caplog.text.count(error) == 1

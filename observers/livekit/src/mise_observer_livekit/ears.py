@@ -45,7 +45,8 @@ class Ear:
     """Hears one track until `close`; `recording` is what it heard, on the call's clock.
 
     wanted : whether speech is to be found in it (the session does that for the participant it is linked to).
-    detector : makes the stream that finds it. on_started, on_stopped : get when.
+    detector : makes the stream that finds it; when that fails, no more speech is found, and the ear goes on.
+    on_started, on_stopped : get when.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Ear:
         )
         self._speech: vad.VADStream | None = None
         self._speaking = False
+        self._detects = True
         self._listening: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -101,7 +103,7 @@ class Ear:
         try:
             async for event in self._stream:
                 self.recording.append(mono(bytes(event.frame.data), 1), self._clock.now())
-                if self._wanted():
+                if self._detects and self._wanted():
                     self._detect(event.frame)
                 else:
                     self._hush()
@@ -113,25 +115,39 @@ class Ear:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._speech is not None:
-            await self._speech.aclose()
-        await self._stream.aclose()
+        try:
+            if self._speech is not None:
+                await self._speech.aclose()
+        finally:
+            await self._stream.aclose()
 
     def _detect(self, frame: rtc.AudioFrame) -> None:
-        if self._speech is None:
-            self._speech = self._detector()
-            self._spawn(self._follow(self._speech))
-        self._speech.push_frame(frame)
+        try:
+            if self._speech is None:
+                self._speech = self._detector()
+                self._spawn(self._follow(self._speech))
+            self._speech.push_frame(frame)
+        except Exception as error:
+            self._detect_no_more(error)
 
     async def _follow(self, speech: vad.VADStream) -> None:
-        async for event in speech:
-            now = self._clock.now()
-            if event.type == vad.VADEventType.START_OF_SPEECH:
-                self._speaking = True
-                self._on_started(now - event.speech_duration - event.inference_duration)
-            elif event.type == vad.VADEventType.END_OF_SPEECH:
-                self._speaking = False
-                self._on_stopped(now - event.silence_duration - event.inference_duration)
+        try:
+            async for event in speech:
+                now = self._clock.now()
+                if event.type == vad.VADEventType.START_OF_SPEECH:
+                    self._speaking = True
+                    self._on_started(now - event.speech_duration - event.inference_duration)
+                elif event.type == vad.VADEventType.END_OF_SPEECH:
+                    self._speaking = False
+                    self._on_stopped(now - event.silence_duration - event.inference_duration)
+        except Exception as error:
+            self._detect_no_more(error)
+
+    def _detect_no_more(self, error: Exception) -> None:
+        if self._detects:
+            self._detects = False
+            self._notices.warn("observer_failed", "detector", error=type(error).__name__)
+            self._hush()
 
     def _hush(self) -> None:
         """End a speech of which no end will be found: the track is over, or the session listens from now on."""

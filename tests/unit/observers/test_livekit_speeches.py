@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mise_observer_livekit.speeches import Agent, Committed, RoughTurn, Speeches
+from mise_observer_livekit.speeches import BEFORE, WORD_S, Agent, Committed, RoughTurn, Speeches
 
 
 def speech(speeches: Speeches, start: float, end: float, *finals: str) -> list[RoughTurn]:
@@ -160,6 +160,81 @@ def test_a_final_that_comes_when_nobody_speaks_is_of_the_turn_that_was_sent_last
     assert again.turn_id == sent.turn_id
 
 
+def test_words_that_nobody_was_heard_to_say_are_a_turn_of_their_own_before_the_next() -> None:
+    # s      0          5           10   12   14
+    # agent  |----------------------|
+    # user              mhm              |----|     the detector missed the first
+    agent = Agent()
+    speeches = Speeches(agent)
+    agent.started(0)
+    assert speeches.final("Yes.", 5, "en") == []
+    agent.stopped(10)
+    assert speech(speeches, 12, 14, "Yes. There are no more.") == []
+    loose, turn = speeches.committed(Committed("Yes. Yes. There are no more.", 5, 14), 14.5)
+    assert told([loose, turn]) == [("Yes.", 4.6, 5, False), ("Yes. There are no more.", 12, 14, True)]
+    assert (loose.exact, loose.language, turn.exact) == (False, "en", True)
+    assert speeches.settle(30) == speeches.close(31) == []
+
+
+@pytest.mark.parametrize("ends", ["settles", "closes", "is followed"])
+def test_words_that_nobody_was_heard_to_say_and_nobody_commits_are_sent(ends: str) -> None:
+    agent = Agent()
+    speeches = Speeches(agent)
+    speeches.final("Goodbye", 5)
+    assert speeches.settle(14) == []
+    if ends == "settles":
+        (turn,) = speeches.settle(15)
+    elif ends == "closes":
+        (turn,) = speeches.close(14)
+    else:
+        speech(speeches, 7, 8)
+        (turn, _) = speeches.started(14)
+    assert (told([turn]), turn.exact) == ([("Goodbye", 4.6, 5, False)], False)
+
+
+def test_words_that_were_sent_before_somebody_committed_them_are_sent_again_as_committed() -> None:
+    speeches = Speeches(Agent())
+    speeches.final("Where is it?", 5)
+    (sent,) = speeches.settle(15)
+    (again,) = speeches.committed(Committed("Where is it?"), 16)
+    assert (again.turn_id, again.text, again.committed) == (sent.turn_id, "Where is it?", True)
+
+
+def test_words_that_were_sent_are_not_in_the_next_turn() -> None:
+    speeches = Speeches(Agent())
+    speeches.final("Mhm.", 5)
+    (sent,) = speeches.settle(15)
+    speech(speeches, 40, 41)
+    (turn,) = speeches.committed(Committed("Mhm. Where is it?", 40, 41), 41.5)
+    assert told([sent, turn]) == [("Mhm.", 4.6, 5, False), ("Where is it?", 40, 41, True)]
+
+
+def test_words_that_a_message_does_not_contain_are_not_taken_for_it() -> None:
+    speeches = Speeches(Agent())
+    speeches.final("Where is it?", 5)
+    speeches.final("Hello?", 6)
+    (turn,) = speeches.committed(Committed("Where is it?"), 6.1)
+    (rest,) = speeches.settle(16)
+    assert [(one.text, one.ended_at, one.committed) for one in (turn, rest)] == [
+        ("Where is it?", 5, True),
+        ("Hello?", 6, False),
+    ]
+
+
+def test_a_message_that_the_agent_has_written_anew_is_of_the_words_that_nobody_was_heard_to_say() -> None:
+    speeches = Speeches(Agent())
+    speeches.final("Four seven one one", 5)
+    (turn,) = speeches.committed(Committed("4711"), 5.5)
+    assert (turn.text, turn.ended_at) == ("4711", 5)
+    assert speeches.close(6) == []
+
+
+def test_words_that_nobody_was_heard_to_say_do_not_pile_up() -> None:
+    speeches = Speeches(Agent())
+    turns = [turn for n in range(BEFORE) for turn in speeches.final("mhm", n)]
+    assert [(turn.text.count("mhm"), turn.started_at) for turn in turns] == [(BEFORE, -0.4)]
+
+
 def test_what_is_not_sent_yet_is_known_by_its_beginning() -> None:
     speeches = Speeches(Agent())
     begun = [speeches.since]
@@ -168,7 +243,9 @@ def test_what_is_not_sent_yet_is_known_by_its_beginning() -> None:
     begun.append(speeches.since)
     speeches.settle(20)
     begun.append(speeches.since)
-    assert begun == [None, 1, None]
+    speeches.final("Much later.", 60)
+    begun.append(speeches.since)
+    assert begun == [None, 1, None, 60 - 2 * WORD_S]
 
 
 def test_after_a_long_pause_it_is_another_turn() -> None:

@@ -30,7 +30,8 @@ WORD_S = 0.4
 """Of a word, where nothing but text says when somebody spoke."""
 
 BEFORE = 50
-"""Finals of turns that nobody committed that are remembered; LiveKit's next item begins with all there were."""
+"""Finals of turns that nobody committed that are remembered; LiveKit's next item begins with all there were.
+So many that are of nothing that was heard are a turn, too."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,11 +69,21 @@ class Committed:
     ended_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Final:
+    text: str
+    at: float
+
+
 @dataclass(slots=True, eq=False)
 class _Group:
     speeches: list[Speech]
     turn_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     language: str | None = None
+
+    @property
+    def started_at(self) -> float:
+        return self.speeches[0].started_at
 
     @property
     def ended_at(self) -> float | None:
@@ -104,7 +115,7 @@ class Speeches:
         self._agent = agent
         self._group: _Group | None = None
         self._before: deque[str] = deque(maxlen=BEFORE)  # of turns sent uncommitted: the next item begins with them
-        self._loose_at: float | None = None  # when the last final of nothing that was heard came
+        self._loose: list[_Final] = []  # of nothing that was heard, and of no turn so far
         self._language: str | None = None
         self._late: RoughTurn | None = None  # sent uncommitted, because nobody had committed it so far
         self._until = float("-inf")
@@ -112,7 +123,9 @@ class Speeches:
     @property
     def since(self) -> float | None:
         """When what is not sent yet began."""
-        return None if self._group is None else self._group.speeches[0].started_at
+        begun = [] if self._group is None else [self._group.started_at]
+        begun += [self._estimated_start(final.at, final.text) for final in self._loose[:1]]
+        return min(begun, default=None)
 
     def started(self, at: float) -> list[RoughTurn]:
         """Somebody began to speak."""
@@ -143,8 +156,8 @@ class Speeches:
         if group is None:
             if late is not None and at - late.ended_at <= LATE_S:
                 return self._again(late, text)
-            self._loose_at = at
-            return []
+            self._loose.append(_Final(text, at))
+            return self._close_loose() if len(self._loose) >= BEFORE else []
         speech = group.speeches[-1]
         if at - speech.started_at < ONSET_S and not speech.finals:
             if len(group.speeches) > 1:
@@ -158,26 +171,31 @@ class Speeches:
     def committed(self, item: Committed, at: float) -> list[RoughTurn]:
         """The user's turn entered the chat history."""
         if (late := self._late_of(item)) is not None:
-            self._committed()
-            return [replace(late, text=late.text or item.text, committed=True)]
+            return self._late_committed(late, item)
         group = self._group
         if group is None:
-            return [self._without_speech(item, at)]
+            return self._without_speech(item, at)
         claimed, rest = _claim(group.speeches, item)
-        text = self._text_of(item, [final for speech in claimed for final in speech.finals])
+        finals = [final for speech in claimed for final in speech.finals]
+        loose = self._loose_of(item)
+        # Where what was heard has words, they were said before it; else they are its words.
+        before = self._uncommitted(loose) if finals else []
+        text = self._text_of(item, finals)
         ended_at = claimed[-1].ended_at
         self._group = _Group(rest, language=self._language) if rest else None
         self._committed()
         return [
+            *before,
             RoughTurn(
                 group.turn_id, claimed[0].started_at, at if ended_at is None else ended_at, text, group.language, True
-            )
+            ),
         ]
 
     def settle(self, at: float, after_s: float = SETTLED_S) -> list[RoughTurn]:
         """Close what nobody has committed so long after its end."""
+        loose = self._close_loose() if self._loose and at - self._loose[-1].at >= after_s else []
         ended_at = None if self._group is None else self._group.ended_at
-        return [] if ended_at is None or at - ended_at < after_s else self._close()
+        return loose if ended_at is None or at - ended_at < after_s else loose + self._close()
 
     def close(self, at: float) -> list[RoughTurn]:
         """The call is over."""
@@ -186,23 +204,64 @@ class Speeches:
 
     def _late_of(self, item: Committed) -> RoughTurn | None:
         """The turn that was sent uncommitted and is committed only now, when he has gone on to the next."""
-        if self.since is None or item.ended_at is None or item.ended_at >= self.since:
+        if self._group is None or item.ended_at is None or item.ended_at >= self._group.started_at:
             return None
         return self._late
 
-    def _without_speech(self, item: Committed, at: float) -> RoughTurn:
-        text = self._text_of(item, [])
-        late, language = self._late, self._language
-        heard_at = at if self._loose_at is None else self._loose_at
+    def _late_committed(self, late: RoughTurn, item: Committed) -> list[RoughTurn]:
+        loose = self._loose_of(item)
+        turns = [replace(late, text=late.text or self._text_of(item, []), committed=True)]
+        turns += self._uncommitted(loose) if late.text else []
         self._committed()
+        return turns
+
+    def _without_speech(self, item: Committed, at: float) -> list[RoughTurn]:
+        late = self._late
         if late is not None and (item.started_at is None or item.started_at <= late.ended_at):
-            return replace(late, text=late.text or text, committed=True)
+            return self._late_committed(late, item)
+        text, language = self._text_of(item, []), self._language
+        loose = self._loose_of(item)
+        if not loose:  # the agent has made another message of what was said
+            loose, self._loose = self._loose, []
+        self._committed()
+        heard_at = loose[-1].at if loose else at
         ended_at = item.ended_at if item.ended_at is not None else heard_at
-        started_at = item.started_at
-        if started_at is None:
-            started_at = max(ended_at - WORD_S * max(len(text.split()), 1), min(self._until, ended_at))
+        started_at = self._estimated_start(ended_at, text) if item.started_at is None else item.started_at
         self._until = ended_at
-        return RoughTurn(uuid.uuid4().hex, min(started_at, ended_at), ended_at, text, language, True, exact=False)
+        return [RoughTurn(uuid.uuid4().hex, min(started_at, ended_at), ended_at, text, language, True, exact=False)]
+
+    def _estimated_start(self, ended_at: float, text: str) -> float:
+        return max(ended_at - WORD_S * max(len(text.split()), 1), min(self._until, ended_at))
+
+    def _loose_of(self, item: Committed) -> list[_Final]:
+        """Take the loose finals that the item contains. The others came after it was made: it is not of them."""
+        words, contained, others = self._new_words(item), [], []
+        for final in self._loose:
+            ours = final.text.split()
+            place = next((n for n in range(len(words)) if words[n : n + len(ours)] == ours), None)
+            if place is None:
+                others.append(final)
+            else:
+                contained.append(final)
+                words = words[place + len(ours) :]
+        self._loose = others
+        return contained
+
+    def _close_loose(self) -> list[RoughTurn]:
+        loose, self._loose = self._loose, []
+        return self._uncommitted(loose)
+
+    def _uncommitted(self, loose: Sequence[_Final]) -> list[RoughTurn]:
+        """The turn of finals of nothing that was heard."""
+        if not loose:
+            return []
+        first, last = loose[0], loose[-1]
+        started_at = min(self._estimated_start(first.at, first.text), last.at)
+        self._until = last.at
+        self._before += [final.text for final in loose]
+        text = " ".join(final.text for final in loose)
+        self._late = RoughTurn(uuid.uuid4().hex, started_at, last.at, text, self._language, False, exact=False)
+        return [self._late]
 
     def _again(self, late: RoughTurn, text: str) -> list[RoughTurn]:
         """A turn that was sent without its last words, with them."""
@@ -212,29 +271,31 @@ class Speeches:
 
     def _committed(self) -> None:
         self._before.clear()
-        self._loose_at = None
         self._late = None
 
     def _close(self) -> list[RoughTurn]:
         """Send what nobody has committed."""
+        loose = self._close_loose()
         group, self._group = self._group, None
         if group is None:
-            return []
+            return loose
         first, last = group.speeches[0], group.speeches[-1]
         self._until = last.started_at if last.ended_at is None else last.ended_at
         text = " ".join(final for speech in group.speeches for final in speech.finals)
         self._before += [text] if text else []
         self._late = RoughTurn(group.turn_id, first.started_at, self._until, text, group.language, committed=False)
-        return [self._late]
+        return [*loose, self._late]
 
     def _text_of(self, item: Committed, finals: Sequence[str]) -> str:
         """What the item adds to what was sent before; the finals, unless it has more (an interim)."""
-        words, before, ours = item.text.split(), " ".join(self._before).split(), " ".join(finals).split()
-        if before and words[: len(before)] == before:
-            words = words[len(before) :]
+        words, ours = self._new_words(item), " ".join(finals).split()
         if ours and words[: len(ours)] != ours:
             words = ours
         return " ".join(words)
+
+    def _new_words(self, item: Committed) -> list[str]:
+        words, before = item.text.split(), " ".join(self._before).split()
+        return words[len(before) :] if words[: len(before)] == before else words
 
 
 def _claim(speeches: list[Speech], item: Committed) -> tuple[list[Speech], list[Speech]]:

@@ -81,6 +81,19 @@ def test_a_final_that_comes_when_the_next_speech_has_just_begun_is_of_the_one_be
     assert (turn.text, turn.started_at) == ("Mhm. No.", 9)
 
 
+def test_a_final_of_a_short_word_is_not_of_the_speech_before_that_has_its_own() -> None:
+    # s      9     10    10.4  10.7
+    # user   |-----|     |-----          the first is committed when the second's final is there already
+    speeches = Speeches(Agent())
+    speech(speeches, 9, 10, "Where is it?")
+    speeches.started(10.4)
+    speeches.final("No.", 10.7)
+    (first,) = speeches.committed(Committed("Where is it?", 9, 10), 10.75)
+    speeches.stopped(10.8)
+    (second,) = speeches.committed(Committed("No.", 10.4, 10.8), 11.3)
+    assert told([first, second]) == [("Where is it?", 9, 10, True), ("No.", 10.4, 10.8, True)]
+
+
 def test_an_interim_that_is_committed_at_the_end_of_the_call_counts() -> None:
     speeches = Speeches(Agent())
     speech(speeches, 1, 2, "My number")

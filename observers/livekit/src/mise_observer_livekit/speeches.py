@@ -24,7 +24,7 @@ LATE_S = 20.0
 """So long after the last word a final transcript may still be of a turn that was sent: twice what it waited for one."""
 
 ONSET_S = 0.5
-"""A final transcript that comes sooner after a speech has begun is of the one before."""
+"""A final transcript that comes sooner after a speech has begun is of the one before, if that has none."""
 
 WORD_S = 0.4
 """Of a word, where nothing but text says when somebody spoke."""
@@ -161,7 +161,7 @@ class Speeches:
         speech = group.speeches[-1]
         if at - speech.started_at < ONSET_S and not speech.finals:
             if len(group.speeches) > 1:
-                speech = group.speeches[-2]
+                speech = next(one for one in group.speeches[-2:] if not one.finals)
             elif late is not None and not late.text and at - late.ended_at <= LATE_S:
                 return self._again(late, text)
         speech.finals.append(text)

@@ -16,6 +16,7 @@ from fakes import Llm, Microphone, Speaker, Stt, Tts, Vad, spoken
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, ModelSettings, function_tool, llm
 from livekit.agents.testing import fake_job_context
+from livekit.agents.voice import io
 
 from mise_observer.recording import Clip
 from mise_observer_livekit import Observer, attach
@@ -388,6 +389,31 @@ async def test_audio_and_text_stay_when_they_are_switched_off(gateway: Gateway) 
     (turn,) = call.turns()
     assert (turn["text"], turn["pcm"]) == ("", b"")
     assert turn["ended_at"] - turn["started_at"] > 0.15
+
+
+class Mute(Speaker):
+    """As outputs that never tell how far they are, nor that they are through."""
+
+    def flush(self) -> None:
+        io.AudioOutput.flush(self)
+        if self._frames:
+            self.played.append(np.concatenate(self._frames))
+            self.given.set()
+            self._frames = []
+
+    def clear_buffer(self) -> None:
+        pass
+
+
+async def test_audio_that_is_switched_off_and_never_reported_has_its_times(gateway: Gateway) -> None:
+    call = Call(gateway, "Fine")
+    call.session.output.audio = call.speaker = Mute()
+    await call.start(Greeter("Hello there"), audio=False)
+    await asyncio.wait_for(call.speaker.given.wait(), 15)
+    await call.close()
+    call.speaker.on_playback_finished(playback_position=0.0, interrupted=True)  # for what still waits for it
+    (turn,) = call.turns()
+    assert turn["ended_at"] - turn["started_at"] == pytest.approx(len(call.speaker.played[0]) / 24_000, abs=1e-3)
 
 
 async def test_text_is_redacted_or_not_sent(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:

@@ -103,6 +103,29 @@ def test_what_plays_at_the_end_was_heard_until_then() -> None:
     assert heard_span(playback.end_all(10.25)) == (10.0, 10.25)
 
 
+@pytest.mark.parametrize("kept", [0, 20])
+def test_what_plays_at_the_end_was_heard_for_as_long_as_it_was_offered(kept: int) -> None:
+    # Frames of 20 ms, of which nothing is kept, or all; they play until 10.4, and nobody says so.
+    playback = Playback()
+    for _ in range(20):
+        playback.capture(np.zeros(kept, np.int16), RATE, 9.0, "s1", offered_s=0.02)
+    playback.started(10.0)
+    assert heard_span(playback.end("s1", 12.0)) == pytest.approx((10.0, 10.4))
+
+
+def test_of_more_than_is_kept_all_was_heard_that_played_at_the_end() -> None:
+    playback = Playback()
+    seconds = round(MOST_BYTES / 2 / RATE)
+    for _ in range(2):
+        playback.capture(np.zeros(seconds * RATE, np.int16), RATE, 9.0, "s1")
+    playback.started(10.0)
+    segments = playback.end_all(10.0 + 1.5 * seconds)
+    sound = heard(segments)
+    assert sound is not None
+    assert heard_span(segments) == (10.0, 10.0 + 1.5 * seconds)
+    assert not sound.whole
+
+
 def test_a_stamp_of_before_the_clock_was_set_moves_nothing() -> None:
     # The stamp is 3,600 s off, and 0.2 s ahead: the wall clock has been set forward, and back, while it was said.
     for off_s in (-3_600.0, 0.2):

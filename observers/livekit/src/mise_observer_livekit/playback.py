@@ -33,6 +33,7 @@ class Segment:
     """One piece of speech on its way to the listener: captured faster than it is heard.
 
     captured_at : when its first sample was offered to the output; before that nobody heard it.
+    offered_s : how long it is. samples : how many of it are kept.
     whole : whether there was room for all of it. speech_id : of the speech handle that said it.
     transcript : what of its text was heard; None when nobody knows.
     """
@@ -42,6 +43,7 @@ class Segment:
     speech_id: str | None = None
     pieces: list[Samples] = field(default_factory=list)
     samples: int = 0
+    offered_s: float = 0.0
     whole: bool = True
     captured: bool = False
     runs: list[Run] = field(default_factory=list)
@@ -84,8 +86,10 @@ class Playback:
         """Of the samples that wait here."""
         return sum(segment.nbytes for segment in self._segments)
 
-    def capture(self, samples: Samples, sample_rate: int, at: float, speech_id: str | None) -> None:
-        """at : when they were offered to the output."""
+    def capture(
+        self, samples: Samples, sample_rate: int, at: float, speech_id: str | None, offered_s: float | None = None
+    ) -> None:
+        """at : when they were offered to the output. offered_s : how much was, unless it is what the samples are."""
         segment = self._segments[-1] if self._segments else None
         if segment is None or segment.captured or segment.sample_rate != sample_rate:
             segment = Segment(sample_rate, at, speech_id)
@@ -93,6 +97,7 @@ class Playback:
                 segment.playing_since = self._began
             self._segments.append(segment)
         self._began = None
+        segment.offered_s += len(samples) / sample_rate if offered_s is None else offered_s
         segment.add(samples, KEPT_BYTES - self.nbytes)
 
     def end_capture(self) -> None:
@@ -142,7 +147,7 @@ class Playback:
             since = segment.playing_since
             if not segment.finished and segment.began:
                 if not segment.runs and since is not None:
-                    self._play(segment, since, 0.0, min(at - since, segment.samples / segment.sample_rate), at)
+                    self._play(segment, since, 0.0, min(at - since, segment.offered_s), at)
                 segment.finished = segment.interrupted = True
         return [segment for segment in taken if segment.finished]
 

@@ -115,26 +115,27 @@ class Tap(io.AudioOutput):
         self._output.clear_buffer()
 
     def _capture(self, frame: rtc.AudioFrame, offered_at: float) -> None:
+        offered_s = frame.samples_per_channel / frame.sample_rate
         if not self._keep:
-            self._note(frame.sample_rate, NOTHING, offered_at)
+            self._note(frame.sample_rate, NOTHING, offered_at, offered_s)
         elif frame.sample_rate <= MOST_HZ:
-            self._note(frame.sample_rate, samples_of(frame), offered_at)
+            self._note(frame.sample_rate, samples_of(frame), offered_at, offered_s)
         else:
             if self._resampler is None:
                 self._resampler = rtc.AudioResampler(frame.sample_rate, MOST_HZ)
             resampled = self._resampler.push(bytearray(samples_of(frame).tobytes()))
             # Nothing may have come out of it yet, but it has begun.
-            self._note(MOST_HZ, np.concatenate([NOTHING, *map(samples_of, resampled)]), offered_at)
+            self._note(MOST_HZ, np.concatenate([NOTHING, *map(samples_of, resampled)]), offered_at, offered_s)
 
     def _end_capture(self) -> None:
         if self._resampler is not None:
             for rest in self._resampler.flush():
-                self._note(MOST_HZ, samples_of(rest), self._clock.now())
+                self._note(MOST_HZ, samples_of(rest), self._clock.now(), 0.0)  # it was offered with its frame
             self._resampler = None
         self._playback.end_capture()
 
-    def _note(self, sample_rate: int, samples: Samples, offered_at: float) -> None:
-        self._playback.capture(samples, sample_rate, offered_at, self._speech_id())
+    def _note(self, sample_rate: int, samples: Samples, offered_at: float, offered_s: float) -> None:
+        self._playback.capture(samples, sample_rate, offered_at, self._speech_id(), offered_s)
 
     def _started(self, event: io.PlaybackStartedEvent) -> None:
         self._playback.started(self._clock.of_wall(event.created_at))

@@ -24,6 +24,7 @@ from mise_observer_livekit.observer import CLOSE_WAIT_S, DRAIN_S, HUSH_S
 from mise_observer_livekit.playback import Playback, Played
 from mise_observer_livekit.room import RoomWatch
 from mise_observer_livekit.session import SessionWatch
+from mise_observer_livekit.tap import InputTap, Tap
 
 
 class Greeter(Agent):
@@ -443,6 +444,27 @@ async def test_what_is_being_said_when_the_session_closes_arrives(gateway: Gatew
     (agent,), (user,) = call.turns("agent"), call.turns("user")
     assert len(agent["pcm"]) == 2 * len(call.speaker.played[0])
     assert user["text"] == "wait"
+
+
+async def test_an_observer_that_is_closed_keeps_nothing_of_what_is_said_after_it(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mise_observer_livekit.observer.CLOSE_WAIT_S", 0.1)
+    call = Call(gateway, "Fine")
+    observer = await call.start(Greeter("Hello there"))
+    await call.inbox.until(lambda inbox: len(inbox.turns) == 1)
+    await observer.aclose()
+    output, source = call.session.output.audio, call.session.input.audio
+    assert isinstance(output, Tap)
+    assert isinstance(source, InputTap)
+    heard = source.recording.nbytes
+    await call.microphone.hear(spoken("is anybody there"))
+    await call.session.say("Thank you so much")
+    await call.close()
+    assert len(call.speaker.played) == 2
+    assert (output._playback.nbytes, output._playback.take()) == (0, [])
+    assert source.recording.nbytes == heard
+    assert len(call.turns()) == 1
 
 
 async def test_a_second_observer_changes_nothing(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:

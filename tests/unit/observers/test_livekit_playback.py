@@ -222,6 +222,16 @@ def test_what_was_kept_of_more_is_whole_when_no_more_was_heard() -> None:
     assert len(sound.samples) == 5 * RATE
 
 
+def test_nothing_is_kept_of_what_comes_after_the_end() -> None:
+    playback = Playback()
+    captured(playback, 1_000)
+    playback.end_all(10.0)
+    captured(playback, 1_000)
+    playback.end_capture()
+    playback.finished(1.0, False, None, 11.0)
+    assert (playback.nbytes, playback.take()) == (0, [])
+
+
 def test_events_of_nothing_are_nothing() -> None:
     playback = Playback()
     playback.end_capture()

@@ -80,6 +80,7 @@ class Playback:
         self._segments: list[Segment] = []
         self._began: float | None = None  # of playing that is told before its first sample has been captured
         self._heard_to = float("-inf")
+        self._over = False
 
     @property
     def nbytes(self) -> int:
@@ -90,6 +91,8 @@ class Playback:
         self, samples: Samples, sample_rate: int, at: float, speech_id: str | None, offered_s: float | None = None
     ) -> None:
         """at : when they were offered to the output. offered_s : how much was, unless it is what the samples are."""
+        if self._over:
+            return
         segment = self._segments[-1] if self._segments else None
         if segment is None or segment.captured or segment.sample_rate != sample_rate:
             segment = Segment(sample_rate, at, speech_id)
@@ -138,7 +141,8 @@ class Playback:
         return self._take_first(last + 1, at)
 
     def end_all(self, at: float) -> list[Segment]:
-        """Take everything: nothing more will be reported. at : until then what was playing was heard."""
+        """Take everything, and nothing that comes after it. at : until then what was playing was heard."""
+        self._over = True
         return self._take_first(len(self._segments), at)
 
     def _take_first(self, count: int, at: float) -> list[Segment]:

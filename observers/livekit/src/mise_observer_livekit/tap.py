@@ -28,10 +28,12 @@ class InputTap(io.AudioInput):
         self._clock = clock
         self._note_frame = guard(self._note)
         self._resampler: rtc.AudioResampler | None = None
+        self._over = False
 
     async def __anext__(self) -> rtc.AudioFrame:
         frame = await super().__anext__()
-        self._note_frame(frame)
+        if not self._over:
+            self._note_frame(frame)
         return frame
 
     def delay_s(self, _: float) -> float | None:
@@ -40,11 +42,11 @@ class InputTap(io.AudioInput):
 
     @property
     def over(self) -> bool:
-        """Never before the session is."""
-        return False
+        return self._over
 
     async def close(self) -> None:
-        """Nothing to close: it goes with the session's input."""
+        """Note nothing more; it stays where it is in the session's input."""
+        self._over = True
 
     def _note(self, frame: rtc.AudioFrame) -> None:
         now = self._clock.now()

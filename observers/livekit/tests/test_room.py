@@ -216,6 +216,30 @@ async def test_what_is_kept_is_bounded_however_many_speak(caplog: pytest.LogCapt
     assert {turn.metadata["audio"] for turn in call.sink.turns} == {"too_long"}
 
 
+async def test_room_is_made_without_looking_at_everybody_for_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+    began_at = room_module._began_at
+
+    def counted(recording: Recording) -> float:
+        nonlocal looked
+        looked += 1
+        return began_at(recording)
+
+    monkeypatch.setattr(room_module, "_began_at", counted)
+    call = Call()
+    ears = [call.track(f"p{number}") for number in range(50)]
+    for number in range(len(ears)):
+        call.watch.send(f"p{number}", call.watch.voice(f"p{number}").speeches.started(0.0))
+    for second in range(40):
+        for ear in ears:
+            ear.recording.append(np.zeros(SAMPLE_RATE, np.int16), second + 1.0)
+    given_up = -((KEEP_BYTES - call.watch.heard_bytes) // SECOND_BYTES)
+    call.watch.settle()
+    assert call.watch.heard_bytes <= KEEP_BYTES
+    assert {ear.recording.span[0] for ear in ears if ear.recording.span} == {12.0, 13.0}
+    assert looked == len(ears) + given_up
+
+
 async def test_people_who_come_and_go_are_forgotten(listeners: list[Listener]) -> None:
     call = Call("ann")
     call.track("ann")

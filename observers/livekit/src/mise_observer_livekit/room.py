@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -244,10 +245,22 @@ class RoomWatch:
                 ear.recording.forget_before(needed_from)
 
     def _make_room(self) -> None:
-        while self.heard_bytes > KEEP_BYTES:
-            self._notices.warn("audio_given_up", "heard", detail="too many speak, or too long")
-            recordings = [ear.recording for voice in self._voices.values() for ear in voice.ears]
-            min(recordings, key=_began_at).make_room()
+        excess = self.heard_bytes - KEEP_BYTES
+        if excess <= 0:
+            return
+        recordings = [ear.recording for voice in self._voices.values() for ear in voice.ears]
+        oldest = [(_began_at(recording), number) for number, recording in enumerate(recordings)]
+        heapq.heapify(oldest)
+        given_up = 0
+        while excess > 0:
+            number = oldest[0][1]
+            recording = recordings[number]
+            before = recording.nbytes
+            recording.make_room()
+            excess -= before - recording.nbytes
+            heapq.heapreplace(oldest, (_began_at(recording), number))
+            given_up += 1
+        self._notices.warn("audio_given_up", "heard", given_up, detail="too many speak, or too long")
 
     def _close_ears(self, ears: Iterable[Heard]) -> None:
         for ear in ears:

@@ -160,6 +160,12 @@ class Call:
 
     # --- afterwards
 
+    async def observed_events(self) -> list[Row]:
+        """The call events that the observer has sent, without the webhooks'."""
+        await self.stack.live.read()
+        found = await self.stack.live.events(self.sid)
+        return [event for event in found if event["data"].get("source") != "livekit"]
+
     @property
     def sent(self) -> Recording:
         """The agent's track as it was sent."""

@@ -85,10 +85,7 @@ async def turns(eventful: Eventful) -> list[Row]:
 @pytest.fixture(scope="module")
 async def events(eventful: Eventful) -> list[Row]:
     """The observer's own, without its metrics."""
-    live = eventful.call.stack.live
-    await live.read()
-    found = await live.events(eventful.call.sid)
-    return [event for event in found if event["data"].get("source") != "livekit" and event["type"] != "metrics"]
+    return [event for event in await eventful.call.observed_events() if event["type"] != "metrics"]
 
 
 def test_every_turn_is_somebodys(turns: list[Row]) -> None:

@@ -141,9 +141,7 @@ def test_times_of_voice_detection_would_not_have_done(full_call: FullCall) -> No
 
 
 async def test_events_tell_how_long_answers_took_and_why_the_call_ended(full_call: FullCall) -> None:
-    live = full_call.call.stack.live
-    await live.read()
-    events = [event for event in await live.events(full_call.call.sid) if event["data"].get("source") != "livekit"]
+    events = await full_call.call.observed_events()
     (end,) = (event for event in events if event["type"] == "call_ended")
     assert end["data"]["reason"] == full_call.call.told("close")[0]["reason"]
     took = [float(event["data"]["e2e_latency_ms"]) for event in events if "e2e_latency_ms" in event["data"]]

@@ -7,6 +7,7 @@ import pytest
 
 from tests.livekit.calls import Call, Stack, Worker, dispatched
 from tests.livekit.conversation import FIRST, GREETING, LONG, RATE, STORY
+from tests.livekit.processes import Caller
 from tests.livekit.truth import find
 
 SHUTDOWN_S = 10.0
@@ -27,9 +28,7 @@ async def ends_in_the_answer(call: Call) -> None:
     """Assert that all is there: the greeting, the caller's turn, and of the answer what was heard."""
     turns = await call.turns(3)
     assert [turn["text"] for turn in turns[:2]] == [GREETING.text, FIRST.text]
-    await call.stack.live.read()
-    events = [event for event in await call.stack.live.events(call.sid) if event["data"].get("source") != "livekit"]
-    (end,) = (event for event in events if event["type"] == "call_ended")
+    (end,) = (event for event in await call.observed_events() if event["type"] == "call_ended")
     assert end["data"]["reason"] == call.told("close")[0]["reason"]
     (answer,) = turns[2:]
     assert answer["role"] == "agent"
@@ -39,12 +38,17 @@ async def ends_in_the_answer(call: Call) -> None:
     assert np.array_equal(samples, LONG.voice[: len(samples)])
 
 
+async def go_into_the_answer(caller: Caller) -> None:
+    """Hear the greeting, ask, and hear the answer begin."""
+    await caller.hears()
+    await caller.hears_nothing()
+    await caller.says(FIRST)
+    await caller.hears(for_s=2.0)
+
+
 async def test_caller_hangs_up_while_the_agent_speaks(stack: Stack, worker: Worker) -> None:
     async with dispatched(stack, worker) as call, call.caller() as caller:
-        await caller.hears()
-        await caller.hears_nothing()
-        await caller.says(FIRST)
-        await caller.hears(for_s=2.0)
+        await go_into_the_answer(caller)
         await caller.do("leave")
         await until_shut_down(call, "participant_disconnected")
     await ends_in_the_answer(call)
@@ -52,10 +56,7 @@ async def test_caller_hangs_up_while_the_agent_speaks(stack: Stack, worker: Work
 
 async def test_room_is_deleted_while_the_agent_speaks(stack: Stack, worker: Worker) -> None:
     async with dispatched(stack, worker) as call, call.caller() as caller:
-        await caller.hears()
-        await caller.hears_nothing()
-        await caller.says(FIRST)
-        await caller.hears(for_s=2.0)
+        await go_into_the_answer(caller)
         await stack.server.delete(call.room)
         # Whichever of the two the agent hears of first: that the caller is gone, or the room.
         await until_shut_down(call, "user_initiated", "participant_disconnected")
